@@ -1,4 +1,5 @@
-// Measurements: the PCRs that identify an enclave image, as nitro-cli build-enclave prints them, and their comparison with a document.
+// Measurements: the PCRs that identify an enclave image, as nitro-cli build-enclave prints them, and their
+// comparison with a document.
 #pragma once
 
 #include <map>
@@ -10,19 +11,21 @@ namespace cloister::attestation {
 
 inline constexpr std::size_t kMaxMeasurementsFile = 64 * 1024;  // bytes
 
-// Simulated enclaves' PCRs begin with these 8 bytes, then 40 bytes of SHA-384: nobody can mistake one for a real image, whatever the file that
-// carries it says, and a real PCR has this prefix with probability 2^-64.
+// Simulated enclaves' PCRs begin with these 8 bytes, then 40 bytes of SHA-384: nobody can mistake one for a
+// real image, whatever the file that carries it says, and a real PCR has this prefix with probability 2^-64.
 inline constexpr std::string_view kSimulatedPrefix = "simulate";
 
 struct Measurements {
   std::map<unsigned, Pcr> pcrs;  // at least PCR0
 
-  // {"Measurements":{"HashAlgorithm":"Sha384 { ... }","PCR0":"<96 hex digits>",…}}. invalid: anything else; zero PCRs.
+  // {"Measurements":{"HashAlgorithm":"Sha384 { ... }","PCR0":"<96 hex digits>",…}}. invalid: anything else;
+  // zero PCRs.
   static Result<Measurements> from_json(std::string_view json);
   std::string to_json() const;
   bool simulated() const;
 
-  // Every PCR named here must be in the document and equal; all-zero ones never match. denied, naming the first that differs.
+  // Every PCR named here must be in the document and equal; all-zero ones never match. denied, naming the
+  // first that differs.
   Status check(const Document& document) const;
 };
 

@@ -76,9 +76,12 @@ template <class... Args>
 }  // namespace cloister
 
 // Unwraps a Result or returns its error from the enclosing function: `auto fd = TRY(open_file(path));`
-#define TRY(...)                                                                             \
-  ({                                                                                         \
-    auto&& try_result_ = (__VA_ARGS__);                                                      \
-    if (!try_result_.has_value()) return std::unexpected(std::move(try_result_).error());    \
-    *std::move(try_result_);                                                                 \
+// The counter keeps a TRY inside a TRY from shadowing its outer one's variable.
+#define TRY(...) CLOISTER_TRY_NUMBERED(__COUNTER__, __VA_ARGS__)
+#define CLOISTER_TRY_NUMBERED(n, ...) CLOISTER_TRY_NAMED(n, __VA_ARGS__)
+#define CLOISTER_TRY_NAMED(n, ...)                                                                    \
+  ({                                                                                                  \
+    auto&& try_result_##n = (__VA_ARGS__);                                                            \
+    if (!try_result_##n.has_value()) return std::unexpected(std::move(try_result_##n).error());       \
+    *std::move(try_result_##n);                                                                       \
   })

@@ -1,5 +1,7 @@
 #include "codec/base64.h"
 
+#include <algorithm>
+
 namespace cloister::codec {
 
 namespace {

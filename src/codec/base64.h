@@ -10,7 +10,8 @@ namespace cloister::codec {
 
 std::string to_base64(ByteView bytes);
 
-// One text for each byte string: padding required, no white space, no line breaks, unused bits zero. invalid: anything else.
+// One text for each byte string: padding required, no white space, no line breaks, unused bits zero. invalid:
+// anything else.
 Result<Bytes> from_base64(std::string_view text);
 
 }  // namespace cloister::codec

@@ -115,8 +115,8 @@ class CborReader {
     bool is_map = false;
     bool indefinite = false;
     bool at_key = false;
-    std::uint64_t left =
-        0;                  // items, keys and values counted each; of an indefinite one the most there may be
+    // Items, keys and values counted each. Of an indefinite container: the most there may still be.
+    std::uint64_t left = 0;
     std::size_t start = 0;  // offset of the container itself
     ByteView last_key;
     std::set<std::string_view> keys;  // lenient only: canonical order needs the last one alone

@@ -336,7 +336,8 @@ Status CborReader::skip_elements(CborArray container) {
 Status CborReader::skip_item() {
   auto unlimited = all_.size();
   while (TRY(peek()) == CborType::tag) TRY(tag());
-  switch (TRY(peek())) {
+  auto type = TRY(peek());
+  switch (type) {
     case CborType::uint:
       TRY(uint());
       return {};
@@ -347,7 +348,7 @@ Status CborReader::skip_item() {
     }
     case CborType::bytes:
     case CborType::text:
-      TRY(string(major_of(TRY(next_byte())), unlimited, 0));
+      TRY(string(type == CborType::text ? kText : kBytes, unlimited, 0));
       return {};
     case CborType::array:
       return skip_elements(TRY(array(unlimited)));

@@ -16,8 +16,9 @@ struct CoseSign1 {
   Bytes payload;
   Bytes signature;
 
-  // Tag 18 or none, definite and indefinite lengths. corrupt: unprotected headers that are not empty, a detached payload,
-  // trailing bytes, anything else malformed; max_payload in bytes. The signature is not checked here.
+  // Tag 18 or none, definite and indefinite lengths. corrupt: unprotected headers that are not empty, a
+  // detached payload, trailing bytes, anything else malformed; max_payload in bytes. The signature is not
+  // checked here.
   static Result<CoseSign1> parse(ByteView cbor, std::size_t max_payload);
   Bytes encode() const;  // untagged
 

@@ -24,7 +24,6 @@ class AesGcm {
 
  private:
   void* context_;
-  Secret key_;
 };
 
 }  // namespace cloister::crypto

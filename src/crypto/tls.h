@@ -19,13 +19,17 @@ inline constexpr std::size_t kExporterSize = 32;  // bytes
 // RFC 8446 section 7.5 exporter label of the attested sessions; context is empty.
 inline constexpr std::string_view kExporterLabel = "EXPORTER-cloister-tls-v1";
 
+// A TLS session over a transport that it owns. Deadlines are the transport's own. read_some() answers 0 only after the peer's
+// close_notify: a transport that merely ends is `unavailable`, and a record that was tampered with `corrupt`. After a passed deadline
+// reading may go on; after a failed write nothing may. Dropping the stream sends nothing: shutdown_write() first, or the peer sees a cut.
+// One thread at a time, reading and writing included.
 class TlsStream : public sys::Stream {
  public:
-  // SHA-256 fingerprint of the peer's SPKI, and the SPKI itself; not_found if it showed no certificate.
+  // The key of the peer's certificate, which it has proven to hold; not_found if it showed none.
   virtual Result<PublicKey> peer_key() const = 0;
-  // 32 bytes that only the two ends of this very connection know.
+  // 32 bytes that only the two ends of this very connection know. invalid below TLS 1.3.
   virtual Result<ByteArray<kExporterSize>> exporter() const = 0;
-  // Bytes already decrypted and waiting: poll(2) on descriptor() would not show them.
+  // Bytes already taken from the transport and waiting: poll(2) on descriptor() would not show them.
   virtual bool pending() const = 0;
 };
 

@@ -31,8 +31,8 @@ struct Request {
   Fields fields;
   std::string body;
 
-  std::string_view path() const;                          // target up to '?'
-  std::string query(std::string_view name) const;         // percent-decoded; empty if absent
+  std::string_view path() const;                   // target up to '?'
+  std::string query(std::string_view name) const;  // percent-decoded; empty if absent
 };
 
 struct Response {

@@ -1,0 +1,100 @@
+#include "cli/command_line.h"
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+
+#include "base/log.h"
+
+namespace cloister::cli {
+
+namespace {
+
+// How a verb's result leaves CLI11's callbacks.
+struct Outcome {
+  int code;
+};
+
+}  // namespace
+
+void print_error(const Error& error) {
+  fmt::print(stderr, "cloister: {}\n", escape_controls(error.message()));
+  if (!error.hint().empty()) fmt::print(stderr, "hint: {}\n", escape_controls(error.hint()));
+}
+
+Command& Command::text(const std::string& names, std::string& target, const std::string& help, bool required) {
+  app_.add_option(names, target, help)->required(required);
+  return *this;
+}
+
+Command& Command::number(const std::string& names, std::uint64_t& target, const std::string& help) {
+  app_.add_option(names, target, help);
+  return *this;
+}
+
+Command& Command::flag(const std::string& names, bool& target, const std::string& help) {
+  app_.add_flag(names, target, help);
+  return *this;
+}
+
+Command& Command::list(const std::string& names, std::vector<std::string>& target, const std::string& help, bool required) {
+  app_.add_option(names, target, help)->required(required)->allow_extra_args(false);
+  return *this;
+}
+
+Command& Command::operands(const std::string& name, std::vector<std::string>& target, const std::string& help) {
+  app_.add_option(name, target, help);
+  app_.positionals_at_end(false);
+  return *this;
+}
+
+Command& Command::everything(std::vector<std::string>& target) {
+  app_.prefix_command();
+  app_.set_help_flag();
+  app_.parse_complete_callback([this_app = &app_, &target] { target = this_app->remaining(); });
+  return *this;
+}
+
+Command& Command::example(const std::string& line) {
+  app_.footer("Example:\n  " + line);
+  return *this;
+}
+
+void Command::action(std::function<Result<int>()> body) {
+  app_.callback([body = std::move(body)] {
+    auto done = body();
+    if (done) throw Outcome{*done};
+    print_error(done.error());
+    throw Outcome{kExitFailure};
+  });
+}
+
+CommandLine::CommandLine()
+    : app_(std::make_unique<CLI::App>("Confidential machine learning: run a secret application on private data, inside an enclave.", "cloister")) {
+  app_->set_version_flag("--version", std::string("cloister ") + CLOISTER_VERSION);
+  app_->require_subcommand(1);
+  app_->get_formatter()->column_width(34);
+}
+
+CommandLine::~CommandLine() = default;
+
+Command CommandLine::verb(const std::string& name, const std::string& about) { return Command(*app_->add_subcommand(name, about)); }
+
+Command CommandLine::verb(Command& parent, const std::string& name, const std::string& about) {
+  parent.app().require_subcommand(1);
+  return Command(*parent.app().add_subcommand(name, about));
+}
+
+int CommandLine::run(int argc, char** argv) {
+  try {
+    app_->parse(argc, argv);
+  } catch (const Outcome& outcome) {
+    return outcome.code;
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app_->exit(error);  // --help, --version
+    fmt::print(stderr, "cloister: {}\nhint: cloister --help, cloister VERB --help\n", escape_controls(error.what()));
+    return kExitUsage;
+  }
+  return kExitUsage;
+}
+
+}  // namespace cloister::cli

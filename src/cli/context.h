@@ -1,0 +1,29 @@
+// What every verb needs: where things are, the environment, and the clock. Made once in main, handed to each verb.
+#pragma once
+
+#include "host/enclave_record.h"
+#include "host/paths.h"
+#include "host/session.h"
+#include "kms/client.h"
+#include "sys/clock.h"
+
+namespace cloister::cli {
+
+struct Context {
+  host::Paths paths;
+  host::Environment environment;
+  sys::SystemClock clock;
+  bool terminal = false;  // standard output is one
+
+  // A client of the key's KMS with the caller's credentials: AWS_ENDPOINT_URL_KMS where it is set, AWS's own endpoint else.
+  Result<kms::Client> kms_client(const std::string& region) const;
+  // The region of AWS_REGION, AWS_DEFAULT_REGION or the configuration file. invalid: none.
+  Result<std::string> region() const;
+  // Whether the KMS in use is not AWS's own.
+  bool embedded_kms() const;
+
+  // An attested session with a running enclave, judged by the measurements in `image` (a file) or by those noted at `cloister up`.
+  Result<host::Session> open_session(const host::EnclaveRecord& enclave, const std::string& image) const;
+};
+
+}  // namespace cloister::cli

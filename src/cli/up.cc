@@ -1,0 +1,55 @@
+#include <fmt/format.h>
+
+#include <cstdio>
+
+#include "cli/verbs.h"
+#include "host/process_backend.h"
+
+namespace cloister::cli {
+
+namespace {
+
+struct Options {
+  host::UpOptions up;
+  std::string backend = "process";
+  bool json = false;
+};
+
+// The KMS authority: the option, or what the AWS tools use for the same purpose.
+Result<std::string> kms_authority(const Context& context, const std::string& given) {
+  if (!given.empty()) return given;
+  if (auto bundle = context.environment("AWS_CA_BUNDLE"); bundle && !bundle->empty()) return *bundle;
+  Error error(ErrorKind::invalid, "a simulated enclave needs the authority of its KMS");
+  return std::unexpected(std::move(error).with_hint("source the .env file that cloister kms init wrote, or give --kms-ca FILE"));
+}
+
+Result<int> up(const Context& context, Options& options) {
+  if (options.backend != "process") {
+    return fail(ErrorKind::invalid, "backend '{}' is not in this release (process is)", options.backend);
+  }
+  options.up.kms_ca = TRY(kms_authority(context, options.up.kms_ca));
+  auto record = TRY(host::start_process_enclave(context.paths, options.up));
+  fmt::print(stderr, "cloister: enclave '{}' is up (simulated, NOT confidential: for development only)\n", record.name);
+  if (options.json) {
+    fmt::print("{}\n", record.measurements.to_json());
+  } else {
+    fmt::print("PCR0 {}\ncontrol {}\n", to_hex(record.measurements.pcrs.at(0)), record.control.to_string());
+  }
+  return 0;
+}
+
+}  // namespace
+
+void add_up(CommandLine& line, const Context& context) {
+  auto options = std::make_shared<Options>();
+  line.verb("up", "Start an enclave")
+      .text("--backend", options->backend, "process (a simulated enclave on this machine)")
+      .text("--name", options->up.name, "the enclave's name (default: default)")
+      .text("--kms-ca", options->up.kms_ca, "PEM file of the embedded KMS's authority (default: AWS_CA_BUNDLE)")
+      .number("--share-mib", options->up.share_mib, "quota of each client's shared folder, in MiB")
+      .flag("--json", options->json, "print the measurements as JSON")
+      .example("cloister up")
+      .action([&context, options] { return up(context, *options); });
+}
+
+}  // namespace cloister::cli

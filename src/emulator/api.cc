@@ -1,0 +1,100 @@
+#include "emulator/api.h"
+
+#include <ctime>
+#include <nlohmann/json.hpp>
+
+#include "emulator/authenticate.h"
+#include "emulator/call.h"
+#include "http/json.h"
+
+namespace cloister::emulator {
+
+namespace {
+
+using json = http::Json;
+
+constexpr std::string_view kTargetPrefix = "TrentService.";
+
+http::Response respond(int status, std::string body) {
+  http::Response out;
+  out.status = status;
+  out.fields.set("x-amzn-RequestId", random_uuid());
+  out.fields.set("Content-Type", kJsonContentType);
+  out.fields.set("Cache-Control", "no-cache, no-store, must-revalidate, private");
+  out.body = std::move(body);
+  return out;
+}
+
+http::Response respond(const Fault& fault) {
+  json body{{"__type", fault.type}};
+  if (!fault.message.empty()) body["message"] = fault.message;
+  // Messages may quote what the request said, valid UTF-8 or not.
+  return respond(fault.status, std::string(http::format_json(body)));
+}
+
+Outcome<Operation> find_operation(const http::Request& request) {
+  auto target = request.fields.get("X-Amz-Target");
+  if (request.method != "POST" || request.path() != "/" || !target.starts_with(kTargetPrefix)) {
+    return fault("UnknownOperationException", "");
+  }
+  auto name = target.substr(kTargetPrefix.size());
+  for (auto table : {cipher_operations(), key_operations(), policy_operations()}) {
+    for (const auto& entry : table) {
+      if (entry.name == name) return entry.run;
+    }
+  }
+  return fault("UnsupportedOperationException", "{} is not supported by this service", name);
+}
+
+std::string iso_time(sys::UnixMillis at) {
+  auto seconds = static_cast<std::time_t>(at / 1000);
+  std::tm parts{};
+  ::gmtime_r(&seconds, &parts);
+  char text[sizeof "2026-01-31T12:00:00Z" + 8];
+  auto size = std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
+  return {text, size};
+}
+
+// The condition keys that every request has.
+RequestContext common_context(const Caller& caller, const Peer& peer, const Settings& settings,
+                              sys::UnixMillis now) {
+  RequestContext out;
+  out.set("aws:PrincipalArn", caller.principal_arn);
+  out.set("aws:PrincipalAccount", caller.account);
+  bool is_user = caller.arn == caller.principal_arn;
+  out.set("aws:PrincipalType", is_user ? "User" : "AssumedRole");
+  if (is_user) out.set("aws:username", caller.arn.substr(caller.arn.rfind('/') + 1));
+  out.set("aws:CurrentTime", iso_time(now));
+  out.set("aws:EpochTime", std::to_string(now / 1000));
+  out.set("aws:SecureTransport", peer.secure ? "true" : "false");
+  out.set("aws:RequestedRegion", settings.region);
+  out.set("kms:CallerAccount", caller.account);
+  if (!peer.address.empty()) out.set("aws:SourceIp", peer.address);
+  return out;
+}
+
+Outcome<std::string> carry_out(Store& store, const TrustedRoots& roots, const http::Request& request,
+                               const Peer& peer, sys::UnixMillis now) {
+  auto caller = TRY(authenticate(store, request, now));
+  auto operation = TRY(find_operation(request));
+  auto parameters = TRY(Parameters::parse(request.body));
+  auto context = common_context(caller, peer, store.settings(), now);
+  Call call{store, roots, std::move(caller), std::move(parameters), std::move(context), now};
+  auto answer = TRY(operation(call));
+  // As AWS: operations without a result answer an empty body.
+  return answer.is_null() ? std::string() : std::string(http::format_json(answer));
+}
+
+}  // namespace
+
+http::Response Api::handle(const http::Request& request, const Peer& peer, sys::UnixMillis now) const {
+  try {
+    auto body = carry_out(store_, roots_, request, peer, now);
+    return body ? respond(200, *std::move(body)) : respond(body.error());
+  } catch (const std::exception&) {
+    return respond(
+        Fault(500, "KMSInternalException", "The request could not be handled because of an internal error"));
+  }
+}
+
+}  // namespace cloister::emulator

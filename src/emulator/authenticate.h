@@ -1,0 +1,16 @@
+// Authentication: the SigV4 signature of a request, checked against the stored access key ("Signature Version
+// 4" of the IAM user guide).
+#pragma once
+
+#include "emulator/fault.h"
+#include "emulator/policy_eval.h"
+#include "emulator/store.h"
+#include "http/message.h"
+
+namespace cloister::emulator {
+
+// MissingAuthenticationTokenException, IncompleteSignatureException, UnrecognizedClientException (no such
+// access key) or InvalidSignatureException (wrong signature, scope or date).
+Outcome<Caller> authenticate(Store& store, const http::Request& request, sys::UnixMillis now);
+
+}  // namespace cloister::emulator

@@ -1,0 +1,53 @@
+// Call: one authenticated request while it is carried out, and what the operations have in common.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "emulator/parameters.h"
+#include "emulator/policy_eval.h"
+#include "emulator/store.h"
+#include "emulator/trusted_roots.h"
+
+namespace cloister::emulator {
+
+struct Call {
+  Store& store;
+  const TrustedRoots& roots;
+  Caller caller;
+  Parameters parameters;
+  RequestContext context;  // grows as the operation learns what it concerns
+  sys::UnixMillis now;
+
+  // A key by id, ARN, alias or alias ARN. NotFoundException.
+  Outcome<KeyRecord> find_key(const std::string& name);
+  Outcome<KeyRecord> required_key();  // the member KeyId
+  // AccessDeniedException unless the key's and the caller's policies allow "kms:<action>".
+  Outcome<void> require(std::string_view action, const KeyRecord& key);
+  // The same for what concerns no key: the caller's policies alone.
+  Outcome<void> require_identity(std::string_view action, std::string_view resource = "*");
+  // DisabledException.
+  static Outcome<void> require_enabled(const KeyRecord& key);
+  // DryRunOperationException where the request says DryRun: everything was allowed, nothing is done.
+  Outcome<void> stop_if_dry_run() const;
+
+ private:
+  Outcome<void> check(const AccessRequest& request, const std::optional<KeyGuard>& guard) const;
+};
+
+// The answer's body; null for operations that answer none.
+using Operation = Outcome<http::Json> (*)(Call& call);
+struct OperationEntry {
+  std::string_view name;
+  Operation run;
+};
+std::span<const OperationEntry> key_operations();
+std::span<const OperationEntry> policy_operations();
+std::span<const OperationEntry> cipher_operations();
+
+// Parses and checks what is to become a key's policy, lockout included. MalformedPolicyDocumentException.
+Outcome<void> check_new_policy(Call& call, std::string_view policy, std::string_view key_resource,
+                               bool bypass_lockout_check);
+
+}  // namespace cloister::emulator

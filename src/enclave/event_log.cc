@@ -1,0 +1,76 @@
+#include "enclave/event_log.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace cloister::enclave {
+
+void EventLog::append(std::string line) {
+  std::unique_lock lock(mutex_);
+  // Only the part that the furthest follower has not read yet holds the writer up.
+  changed_.wait(lock, [&] {
+    if (followers_ == 0 || abandoned_ || bytes_ + line.size() <= kMaxEventBytes) return true;
+    while (bytes_ + line.size() > kMaxEventBytes && first_ < furthest_read_) drop_oldest();
+    return bytes_ + line.size() <= kMaxEventBytes;
+  });
+  while (!lines_.empty() && bytes_ + line.size() > kMaxEventBytes) {
+    if (first_ >= furthest_read_) dropped_bytes_ += lines_.front().size();
+    drop_oldest();
+  }
+  bytes_ += line.size();
+  lines_.push_back(std::move(line));
+  changed_.notify_all();
+}
+
+void EventLog::finish(std::string last_line) {
+  std::lock_guard lock(mutex_);
+  bytes_ += last_line.size();
+  lines_.push_back(std::move(last_line));
+  finished_ = true;
+  changed_.notify_all();
+}
+
+void EventLog::abandon() {
+  std::lock_guard lock(mutex_);
+  abandoned_ = true;
+  changed_.notify_all();
+}
+
+void EventLog::drop_oldest() {
+  bytes_ -= lines_.front().size();
+  lines_.pop_front();
+  ++first_;
+}
+
+EventLog::Follower::Follower(EventLog& log) : log_(log) {
+  std::lock_guard lock(log_.mutex_);
+  ++log_.followers_;
+  position_ = log_.first_;
+}
+
+EventLog::Follower::~Follower() {
+  std::lock_guard lock(log_.mutex_);
+  --log_.followers_;
+  log_.changed_.notify_all();
+}
+
+std::optional<std::string> EventLog::Follower::next() {
+  std::unique_lock lock(log_.mutex_);
+  if (log_.dropped_bytes_ > 0 && position_ <= log_.first_) {
+    auto dropped = std::exchange(log_.dropped_bytes_, 0);
+    position_ = log_.first_;
+    return fmt::format(R"({{"event":"dropped","bytes":{}}})", dropped);
+  }
+  position_ = std::max(position_, log_.first_);
+  log_.changed_.wait(lock, [&] { return log_.finished_ || position_ < log_.first_ + log_.lines_.size(); });
+  position_ = std::max(position_, log_.first_);
+  if (position_ >= log_.first_ + log_.lines_.size()) return std::nullopt;
+  auto line = log_.lines_[position_ - log_.first_];
+  ++position_;
+  log_.furthest_read_ = std::max(log_.furthest_read_, position_);
+  log_.changed_.notify_all();
+  return line;
+}
+
+}  // namespace cloister::enclave

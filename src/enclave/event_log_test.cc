@@ -1,0 +1,78 @@
+#include "enclave/event_log.h"
+
+#include <gtest/gtest.h>
+
+#include <thread>
+#include <vector>
+
+namespace cloister::enclave {
+namespace {
+
+std::vector<std::string> read_all(EventLog& log) {
+  EventLog::Follower follower(log);
+  std::vector<std::string> out;
+  while (auto line = follower.next()) out.push_back(*line);
+  return out;
+}
+
+TEST(EventLog, GivesEveryEventInOrderToEveryFollower) {
+  EventLog log;
+  log.append("a");
+  log.append("b");
+  log.finish("end");
+  EXPECT_EQ(read_all(log), (std::vector<std::string>{"a", "b", "end"}));
+  EXPECT_EQ(read_all(log), (std::vector<std::string>{"a", "b", "end"}));
+}
+
+TEST(EventLog, AFollowerWaitsForWhatComesLater) {
+  EventLog log;
+  std::vector<std::string> seen;
+  std::thread reader([&] { seen = read_all(log); });
+  log.append("late");
+  log.finish("end");
+  reader.join();
+  EXPECT_EQ(seen, (std::vector<std::string>{"late", "end"}));
+}
+
+TEST(EventLog, WithoutFollowersTheOldestGoAndTheGapIsTold) {
+  EventLog log;
+  const std::string piece(1024 * 1024, 'x');
+  for (int i = 0; i < 6; ++i) log.append(piece + std::to_string(i));
+  log.finish("end");
+  auto seen = read_all(log);
+  ASSERT_GE(seen.size(), 3u);
+  EXPECT_TRUE(seen.front().starts_with(R"({"event":"dropped","bytes":)")) << seen.front().substr(0, 60);
+  EXPECT_EQ(seen[seen.size() - 2].back(), '5');
+  EXPECT_EQ(seen.back(), "end");
+}
+
+TEST(EventLog, ASlowFollowerHoldsTheWriterAndLosesNothing) {
+  EventLog log;
+  const std::string piece(512 * 1024, 'x');
+  std::size_t pieces = 0;
+  EventLog::Follower follower(log);
+  std::thread writer([&] {
+    for (int i = 0; i < 40; ++i) log.append(piece);
+    log.finish("end");
+  });
+  while (auto line = follower.next()) {
+    if (line->front() == 'x') ++pieces;
+    EXPECT_EQ(line->find("dropped"), std::string::npos);
+  }
+  writer.join();
+  EXPECT_EQ(pieces, 40u);
+}
+
+TEST(EventLog, AbandoningFreesAWaitingWriter) {
+  EventLog log;
+  EventLog::Follower follower(log);
+  const std::string piece(3 * 1024 * 1024, 'x');
+  log.append(piece);
+  std::thread writer([&] { log.append(piece); });
+  log.abandon();
+  writer.join();
+  log.finish("end");
+}
+
+}  // namespace
+}  // namespace cloister::enclave

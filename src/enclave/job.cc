@@ -1,0 +1,193 @@
+#include "enclave/job.h"
+
+#include <poll.h>
+#include <unistd.h>
+
+#include <array>
+#include <nlohmann/json.hpp>
+
+#include "codec/base64.h"
+#include "codec/cbor.h"
+
+namespace cloister::enclave {
+
+namespace {
+
+using nlohmann::json;
+
+constexpr int kExitCloisterFailed = 125;
+constexpr std::size_t kMaxUtf8Tail = 3;  // bytes of an incomplete sequence
+
+// How many bytes at the end of `bytes` begin a UTF-8 sequence that is not complete.
+std::size_t incomplete_tail(ByteView bytes) {
+  for (std::size_t back = 1; back <= std::min(kMaxUtf8Tail, bytes.size()); ++back) {
+    auto byte = bytes[bytes.size() - back];
+    if ((byte & 0xC0) == 0x80) continue;  // a continuation byte: its start is further back
+    std::size_t length = byte >= 0xF0 ? 4 : byte >= 0xE0 ? 3 : byte >= 0xC0 ? 2 : 1;
+    return length > back ? back : 0;
+  }
+  return 0;
+}
+
+std::string dump(const json& value) { return value.dump(-1, ' ', false, json::error_handler_t::replace); }
+
+json error_json(const Error& error) {
+  json out{{"kind", to_string(error.kind())}, {"message", error.message()}};
+  if (!error.hint().empty()) out["hint"] = error.hint();
+  return out;
+}
+
+void add_identity(json& out, const JobView& view) {
+  if (!view.signer) return;
+  out["name"] = view.name;
+  out["release"] = view.release;
+  out["signer"] = to_hex(*view.signer);
+}
+
+}  // namespace
+
+std::string job_id_text(JobId id) { return fmt::format("{:016x}", id); }
+
+std::string to_json(const JobView& view) {
+  json out{{"id", job_id_text(view.id)}, {"package", view.package}, {"entry", view.entry}, {"state", to_string(view.state)}};
+  add_identity(out, view);
+  if (!view.weaker.empty()) out["weaker"] = view.weaker;
+  if (view.exit_code) out["exit_code"] = *view.exit_code;
+  if (view.error) out["error"] = error_json(*view.error);
+  return dump(out);
+}
+
+std::string error_event(const Error& error, int exit_code) {
+  auto body = error_json(error);
+  body["exit_code"] = exit_code;
+  return dump({{"event", "error"}, {"error", body}});
+}
+
+Job::Job(ClientId client, const JobOrder& order, std::uint64_t sequence) : client_(client), sequence_(sequence) {
+  view_.id = order.id;
+  view_.package = order.package.view();
+  view_.entry = order.entry.view();
+  view_.output = order.output.view();
+}
+
+Job::~Job() {
+  events_.abandon();
+  if (follower_.joinable()) follower_.join();
+}
+
+void Job::follow(sys::MessageSocket launcher, sys::Fd output, std::function<void()> on_end) {
+  launcher_ = std::move(launcher);
+  output_ = std::move(output);
+  follower_ = std::thread([this, on_end = std::move(on_end)] { run(on_end); });
+}
+
+JobView Job::view() const {
+  std::lock_guard lock(mutex_);
+  return view_;
+}
+
+bool Job::ended() const {
+  std::lock_guard lock(mutex_);
+  return has_ended(view_.state);
+}
+
+Status Job::cancel() {
+  if (ended()) return {};
+  auto sent = launcher_.send(JobCommand{.kind = JobCommandKind::cancel});
+  // A launcher that is gone has ended the job already.
+  if (!sent && sent.error().kind() != ErrorKind::unavailable) return sent;
+  return {};
+}
+
+// Output first, then the end: whatever the application wrote is told before its exit is. The pipe ends when the last process of the job has
+// gone, and the launcher says how it ended after that.
+void Job::run(const std::function<void()>& on_end) {
+  bool output_open = true;
+  bool launcher_open = true;
+  while (output_open || launcher_open) {
+    std::array<pollfd, 2> entries{{{output_open ? output_.get() : -1, POLLIN, 0},
+                                   {launcher_open ? launcher_.descriptor() : -1, POLLIN, 0}}};
+    if (::poll(entries.data(), entries.size(), -1) < 0 && errno != EINTR) break;
+    if (entries[1].revents != 0) launcher_open = read_notice();
+    if (entries[0].revents != 0) output_open = read_output();
+  }
+  finish(on_end);
+}
+
+bool Job::read_output() {
+  std::array<std::uint8_t, kMaxOutputPiece> buffer;
+  ssize_t n = ::read(output_.get(), buffer.data(), buffer.size());
+  if (n < 0 && errno == EINTR) return true;
+  if (n <= 0) {
+    if (!partial_.empty()) emit_text(std::exchange(partial_, {}));
+    return false;
+  }
+  emit_output(ByteView(buffer).first(static_cast<std::size_t>(n)));
+  return true;
+}
+
+void Job::emit_output(ByteView bytes) {
+  Bytes piece = std::exchange(partial_, {});
+  append(piece, bytes);
+  auto tail = incomplete_tail(piece);
+  partial_.assign(piece.end() - static_cast<std::ptrdiff_t>(tail), piece.end());
+  piece.resize(piece.size() - tail);
+  if (!piece.empty()) emit_text(piece);
+}
+
+void Job::emit_text(ByteView text) {
+  json event{{"event", "stdout"}};
+  if (codec::is_utf8(text)) {
+    event["text"] = as_text(text);
+  } else {
+    event["base64"] = codec::to_base64(text);
+  }
+  events_.append(dump(event));
+}
+
+bool Job::read_notice() {
+  JobNotice notice;
+  if (!launcher_.receive(notice)) return false;
+  note(notice);
+  return true;
+}
+
+void Job::note(const JobNotice& notice) {
+  json event{{"event", "state"}, {"state", to_string(notice.state)}};
+  {
+    std::lock_guard lock(mutex_);
+    // The final state shows in finish(), after the output and the invalidation.
+    if (!has_ended(notice.state)) view_.state = notice.state;
+    if (!notice.name.view().empty()) {
+      view_.name = notice.name.view();
+      view_.release = notice.release.view();
+      view_.signer = notice.signer;
+    }
+    if (notice.state == JobState::running) view_.weaker = notice.weaker.view();
+    if (notice.state == JobState::exited) view_.exit_code = notice.exit_code;
+    if (notice.error.is_error()) {
+      view_.error = notice.error.to_error();
+      view_.exit_code = notice.exit_code;
+    }
+    if (notice.state == JobState::cancelled) view_.error = Error(ErrorKind::denied, "cancelled");
+    add_identity(event, view_);
+  }
+  if (!has_ended(notice.state)) events_.append(dump(event));
+}
+
+void Job::finish(const std::function<void()>& on_end) {
+  on_end();
+  std::string last;
+  {
+    std::lock_guard lock(mutex_);
+    if (!view_.exit_code && !view_.error) view_.error = Error(ErrorKind::internal, "the launcher died");
+    bool cancelled = view_.error && !view_.exit_code && view_.error->message() == "cancelled";
+    view_.state = cancelled ? JobState::cancelled : view_.error ? JobState::failed : JobState::exited;
+    last = view_.error ? error_event(*view_.error, view_.exit_code.value_or(kExitCloisterFailed))
+                       : dump({{"event", "exit"}, {"exit_code", *view_.exit_code}});
+    if (view_.error) view_.exit_code.reset();
+  }
+  events_.finish(std::move(last));
+}
+
+}  // namespace cloister::enclave

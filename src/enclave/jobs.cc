@@ -1,0 +1,95 @@
+#include "enclave/jobs.h"
+
+#include <algorithm>
+
+#include "enclave/job.h"
+
+namespace cloister::enclave {
+
+JobTable::~JobTable() = default;
+
+// One job at a time writes to a directory of the share's output, unless both said that they share it.
+Status JobTable::admit(const ClientId& client, std::string_view output, bool share_output) {
+  std::size_t running = 0;
+  for (const auto& [id, job] : jobs_) {
+    if (job->ended()) continue;
+    ++running;
+    auto view = job->view();
+    if (job->client() == client && view.output == output && !share_output) {
+      Error error(ErrorKind::denied, fmt::format("job {} is writing to the same output directory", job_id_text(view.id)));
+      return std::unexpected(std::move(error).with_hint("give this one its own with --output NAME, or pass --share-output"));
+    }
+  }
+  if (running >= kMaxRunningJobs) return fail(ErrorKind::exhausted, "{} jobs are running, as many as this enclave allows", running);
+  return {};
+}
+
+void JobTable::forget_oldest(const ClientId& client) {
+  std::vector<std::shared_ptr<Job>> mine;
+  for (const auto& [id, job] : jobs_) {
+    if (job->client() == client) mine.push_back(job);
+  }
+  if (mine.size() < kMaxJobsPerClient) return;
+  std::erase_if(mine, [](const auto& job) { return !job->ended(); });
+  auto oldest = std::min_element(mine.begin(), mine.end(),
+                                 [](const auto& a, const auto& b) { return a->sequence() < b->sequence(); });
+  if (oldest != mine.end()) jobs_.erase((*oldest)->view().id);
+}
+
+Result<JobView> JobTable::start(const ClientId& client, const JobOrder& order, bool share_output) {
+  std::lock_guard lock(mutex_);
+  TRY(admit(client, order.output.view(), share_output));
+  forget_oldest(client);
+  auto started = TRY(monitor_.start_job(client, order));
+  auto job = std::make_shared<Job>(client, order, ++started_);
+  jobs_[order.id] = job;
+  job->follow(std::move(started.launcher), std::move(started.standard_output), [this, client] {
+    if (auto told = shares_.invalidate(client); !told) log_.warning("invalidate a share: {}", told.error().message());
+  });
+  return job->view();
+}
+
+Result<std::shared_ptr<Job>> JobTable::find(const ClientId& client, JobId id) {
+  std::lock_guard lock(mutex_);
+  auto found = jobs_.find(id);
+  // Another client's job answers exactly as one that never was.
+  if (found == jobs_.end() || found->second->client() != client) return fail(ErrorKind::not_found, "no such job");
+  return found->second;
+}
+
+std::vector<JobView> JobTable::list(const ClientId& client) {
+  std::vector<std::shared_ptr<Job>> mine;
+  {
+    std::lock_guard lock(mutex_);
+    for (const auto& [id, job] : jobs_) {
+      if (job->client() == client) mine.push_back(job);
+    }
+  }
+  std::sort(mine.begin(), mine.end(), [](const auto& a, const auto& b) { return a->sequence() > b->sequence(); });
+  std::vector<JobView> out;
+  for (const auto& job : mine) out.push_back(job->view());
+  return out;
+}
+
+Result<JobView> JobTable::view(const ClientId& client, JobId id) { return TRY(find(client, id))->view(); }
+
+Result<JobView> JobTable::cancel(const ClientId& client, JobId id) {
+  auto job = TRY(find(client, id));
+  TRY(job->cancel());
+  return job->view();
+}
+
+Status JobTable::follow(const ClientId& client, JobId id, const std::function<Status(std::string_view)>& on_event) {
+  auto job = TRY(find(client, id));
+  EventLog::Follower follower(job->events());
+  while (auto line = follower.next()) TRY(on_event(*line));
+  return {};
+}
+
+JobTable::Totals JobTable::totals() {
+  std::lock_guard lock(mutex_);
+  auto running = std::count_if(jobs_.begin(), jobs_.end(), [](const auto& entry) { return !entry.second->ended(); });
+  return {.started = started_, .running = static_cast<std::uint64_t>(running)};
+}
+
+}  // namespace cloister::enclave

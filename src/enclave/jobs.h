@@ -1,0 +1,72 @@
+// Jobs as the listener knows them: who ordered them, what state they are in, what they have said.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/log.h"
+#include "enclave/event_log.h"
+#include "enclave/peers.h"
+
+namespace cloister::enclave {
+
+inline constexpr std::size_t kMaxRunningJobs = 64;      // of all clients
+inline constexpr std::size_t kMaxJobsPerClient = 128;   // running and remembered; the oldest ended ones are forgotten first
+
+// A snapshot of one job.
+struct JobView {
+  JobId id = 0;
+  std::string package;
+  std::string entry;
+  std::string output;
+  JobState state = JobState::starting;
+  std::string name;
+  std::string release;
+  std::optional<crypto::Sha256> signer;
+  std::string weaker;  // walls that this kernel or host lacks
+  std::optional<int> exit_code;
+  std::optional<Error> error;
+};
+
+class Job;
+
+// Owned by the listener; thread-safe.
+class JobTable {
+ public:
+  JobTable(MonitorPeer& monitor, ShareServers& shares, const Log& log) : monitor_(monitor), shares_(shares), log_(log) {}
+  ~JobTable();
+
+  // Starts a job that the client ordered; its output is followed by a thread of its own.
+  // exhausted: too many. denied: the output directory is another job's and share_output is false.
+  Result<JobView> start(const ClientId& client, const JobOrder& order, bool share_output);
+  std::vector<JobView> list(const ClientId& client);
+  Result<JobView> view(const ClientId& client, JobId id);
+  Result<JobView> cancel(const ClientId& client, JobId id);
+  // Gives every event, from the oldest kept to the last, to the callback, until that fails.
+  Status follow(const ClientId& client, JobId id, const std::function<Status(std::string_view)>& on_event);
+
+  struct Totals {
+    std::uint64_t started = 0;
+    std::uint64_t running = 0;
+  };
+  Totals totals();
+
+ private:
+  Result<std::shared_ptr<Job>> find(const ClientId& client, JobId id);
+  Status admit(const ClientId& client, std::string_view output, bool share_output);
+  void forget_oldest(const ClientId& client);
+
+  MonitorPeer& monitor_;
+  ShareServers& shares_;
+  const Log& log_;
+  std::mutex mutex_;
+  std::map<JobId, std::shared_ptr<Job>> jobs_;
+  std::uint64_t started_ = 0;
+};
+
+}  // namespace cloister::enclave

@@ -1,0 +1,58 @@
+#include "enclave/key_release.h"
+
+#include "http/client.h"
+#include "kms/client.h"
+#include "sys/endpoint.h"
+
+namespace cloister::enclave {
+
+namespace {
+
+constexpr unsigned kHttpsPort = 443;
+
+}  // namespace
+
+Result<package::StreamKey> KeyRelease::release(ByteView prefix, ByteView content_header, const PinnedSigners& pinned,
+                                               const kms::Credentials& credentials) {
+  auto header = TRY(package::parse_prefix(prefix));
+  TRY(header.verify_signature());
+  if (auto signer = header.signer_fingerprint(); !pinned.contains(signer)) {
+    Error error(ErrorKind::denied, fmt::format("unknown signer: the package is signed by {}", to_hex(signer)));
+    return std::unexpected(std::move(error).with_hint(
+        fmt::format("compare this fingerprint with its owner, then: cloister signer add NAME {}", to_hex(signer))));
+  }
+  auto key = TRY(data_key(header, credentials));
+  TRY(package::check_commitment(key, header));
+  return package::derive_stream_key(key, prefix, content_header);
+}
+
+// Rule 8: KeyId and context come from the signed header, the answer must name the same key, carry an envelope and no plaintext.
+Result<Secret> KeyRelease::data_key(const package::Header& header, const kms::Credentials& credentials) {
+  auto host = TRY(trust_.kms_host(header.key_arn));
+  auto recipient = TRY(keys_.take());
+  auto document = TRY(attestation::Nsm(nsm_).attest({.public_key = recipient.public_key().spki()}));
+  auto deadline = sys::Deadline::after(kKeyReleaseTimeout);
+  auto region = TRY(kms::KeyArn::parse(header.key_arn)).region;
+  kms::Client client([&](const std::string& to, unsigned port, sys::Deadline by) { return connect_(to, port, by); }, host,
+                     kHttpsPort, region, credentials, clock_);
+  auto envelope = TRY(client.decrypt_for_recipient(
+      {.key_id = header.key_arn, .ciphertext = header.wrapped_keys.front(), .context = header.encryption_context()}, document,
+      deadline));
+  auto parsed = TRY(crypto::EnvelopedData::parse(envelope));
+  return crypto::open_envelope(parsed, recipient);
+}
+
+KmsConnector connect_through_proxy(const sys::Endpoint& proxy, const Trust& trust) {
+  return [proxy, &trust](const std::string& host, unsigned port,
+                         sys::Deadline deadline) -> Result<std::unique_ptr<sys::Stream>> {
+    auto fd = sys::connect(proxy, deadline)
+                  .context("no proxy on the host")
+                  .with_hint("run: cloister proxy -s kms");
+    auto stream = std::make_unique<sys::FdStream>(TRY(std::move(fd)));
+    stream->set_deadline(deadline);
+    TRY(http::connect_through(*stream, host, port, deadline));
+    return TRY(crypto::web_connect(std::move(stream), host, trust.kms_authorities));
+  };
+}
+
+}  // namespace cloister::enclave

@@ -1,0 +1,47 @@
+// The exact exchange that turns a package's header into the key of its stream: signature, pinned signer, attestation, KMS,
+// envelope, commitment, in this order, each a condition for the next. The data key lives only inside release().
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "attestation/nsm.h"
+#include "enclave/messages.h"
+#include "enclave/recipient_keys.h"
+#include "enclave/trust.h"
+#include "kms/credentials.h"
+#include "package/header.h"
+#include "package/keys.h"
+
+namespace cloister::enclave {
+
+inline constexpr sys::milliseconds kKeyReleaseTimeout = sys::seconds(60);
+
+// Opens a TLS stream to a KMS host. Behind a seam so that tests can play a hostile KMS.
+using KmsConnector =
+    std::function<Result<std::unique_ptr<sys::Stream>>(const std::string& host, unsigned port, sys::Deadline)>;
+
+class KeyRelease {
+ public:
+  KeyRelease(const Trust& trust, attestation::NsmDevice& nsm, RecipientKeys& keys, KmsConnector connect,
+             const sys::Clock& clock)
+      : trust_(trust), nsm_(nsm), keys_(keys), connect_(std::move(connect)), clock_(clock) {}
+
+  // prefix: the package's bytes before its content. denied: unknown signer, or KMS refuses. corrupt: signature, envelope or commitment.
+  Result<package::StreamKey> release(ByteView prefix, ByteView content_header, const PinnedSigners& pinned,
+                                     const kms::Credentials& credentials);
+
+ private:
+  Result<Secret> data_key(const package::Header& header, const kms::Credentials& credentials);
+
+  const Trust& trust_;
+  attestation::NsmDevice& nsm_;
+  RecipientKeys& keys_;
+  KmsConnector connect_;
+  const sys::Clock& clock_;
+};
+
+// Through the parent's proxy: CONNECT, then TLS that ends here, verified against the trust file's authorities.
+KmsConnector connect_through_proxy(const sys::Endpoint& proxy, const Trust& trust);
+
+}  // namespace cloister::enclave

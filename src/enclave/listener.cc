@@ -1,0 +1,121 @@
+#include "enclave/listener.h"
+
+#include <unistd.h>
+
+#include <atomic>
+#include <thread>
+
+#include "enclave/routes.h"
+#include "share/lane.h"
+
+namespace cloister::enclave {
+
+namespace {
+
+// A place among a bounded number; given back when dropped.
+class Slot {
+ public:
+  static std::optional<Slot> take(std::atomic<std::size_t>& used, std::size_t limit) {
+    if (used.fetch_add(1) >= limit) {
+      used.fetch_sub(1);
+      return std::nullopt;
+    }
+    return Slot(used);
+  }
+  Slot(Slot&& other) noexcept : used_(std::exchange(other.used_, nullptr)) {}
+  Slot& operator=(Slot&&) = delete;
+  ~Slot() {
+    if (used_ != nullptr) used_->fetch_sub(1);
+  }
+
+ private:
+  explicit Slot(std::atomic<std::size_t>& used) : used_(&used) {}
+  std::atomic<std::size_t>* used_;
+};
+
+class Listener {
+ public:
+  Listener(ListenerChannels channels, Mode mode, crypto::TlsIdentity identity, const Log& log)
+      : control_(std::move(channels.control)),
+        lanes_(std::move(channels.lanes)),
+        monitor_(std::move(channels.monitor)),
+        keeper_(std::move(channels.keeper)),
+        shares_(monitor_),
+        jobs_(monitor_, shares_, log),
+        state_{mode, std::move(identity), keeper_, shares_, jobs_, tickets_},
+        log_(log) {}
+
+  // Accepts for ever. Each connection has a thread of its own, because TLS and HTTP here are plain loops.
+  Status accept_control() {
+    for (;;) {
+      auto connection = TRY(sys::accept(control_.get()));
+      auto slot = Slot::take(connections_, kMaxConnections);
+      if (!slot) continue;  // closing it is the answer
+      std::thread([this, fd = std::move(connection), slot = std::move(slot)]() mutable {
+        if (auto served = serve_control(std::move(fd)); !served) log_.debug("connection: {}", served.error().message());
+      }).detach();
+    }
+  }
+
+  Status accept_lanes() {
+    for (;;) {
+      auto connection = TRY(sys::accept(lanes_.get()));
+      auto slot = Slot::take(hellos_, kMaxLaneHellos);
+      if (!slot) continue;
+      std::thread([this, fd = std::move(connection), slot = std::move(slot)]() mutable {
+        if (auto admitted = admit_lane(std::move(fd)); !admitted) log_.info("lane refused: {}", admitted.error().message());
+      }).detach();
+    }
+  }
+
+ private:
+  Status serve_control(sys::Fd fd) {
+    auto transport = std::make_unique<sys::FdStream>(std::move(fd));
+    transport->set_deadline(sys::Deadline::after(kHandshakeTimeout));
+    auto stream = TRY(crypto::attested_accept(std::move(transport), state_.identity));
+    auto session = TRY(Session::open(state_, *stream));
+    return http::serve_connection(*stream, [&session](const http::Request& request) { return session.answer(request); });
+  }
+
+  Status admit_lane(sys::Fd fd) {
+    sys::FdStream stream(std::move(fd));
+    auto hello = TRY(share::read_hello(stream, sys::Deadline::after(kLaneHelloTimeout)));
+    auto right = tickets_.redeem(hello.ticket);
+    if (!right) {
+      TRY(share::write_hello_reply(stream, {.status = share::LaneStatus::refused}));
+      return std::unexpected(right.error());
+    }
+    bool notifier = hello.kind == share::LaneKind::notifications;
+    if (notifier != (right->purpose == LanePurpose::notifications)) return fail(ErrorKind::denied, "a ticket of another kind");
+    TRY(share::write_hello_reply(stream, {}));
+    return shares_.add_lane(*right, stream.release());
+  }
+
+  sys::Fd control_;
+  sys::Fd lanes_;
+  MonitorPeer monitor_;
+  KeeperPeer keeper_;
+  ShareServers shares_;
+  Tickets tickets_;
+  JobTable jobs_;
+  ListenerState state_;
+  const Log& log_;
+  std::atomic<std::size_t> connections_ = 0;
+  std::atomic<std::size_t> hellos_ = 0;
+};
+
+}  // namespace
+
+Status run_listener(ListenerChannels channels, Mode mode, const Log& log) {
+  auto identity = TRY(crypto::TlsIdentity::generate("cloister enclave"));
+  // Connection threads are detached and use it to the last; the process ends with _exit, so it is never destroyed under them.
+  auto& listener = *new Listener(std::move(channels), mode, std::move(identity), log);
+  std::thread lanes([&listener, &log] {
+    if (auto ended = listener.accept_lanes(); !ended) log.error("share lanes: {}", ended.error().message());
+    ::_exit(1);
+  });
+  lanes.detach();
+  return listener.accept_control();
+}
+
+}  // namespace cloister::enclave

@@ -1,0 +1,249 @@
+#include "enclave/monitor.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <vector>
+
+#include "enclave/keeper.h"
+#include "enclave/launcher.h"
+#include "enclave/listener.h"
+#include "enclave/shares.h"
+#include "sandbox/contain.h"
+#include "sandbox/namespaces.h"
+#include "sandbox/root.h"
+#include "sys/file.h"
+
+namespace cloister::enclave {
+
+namespace {
+
+constexpr uid_t kKeeperUser = 61001;
+constexpr uid_t kListenerUser = 61002;
+constexpr uid_t kFirstJobUser = 61100;  // job slot k runs as this + k, unless its kernel has no idmapped tmpfs
+constexpr rlim_t kMaxDescriptors = 1U << 20;
+
+std::string parent_directory(const std::string& path) { return path.substr(0, path.rfind('/')); }
+
+// Walls of the processes that run as long as the enclave does: an empty root, or one with just the proxy's socket in it.
+Status wall_in(sandbox::Profile profile, uid_t user, const sys::Endpoint* reach, const std::string& work_path,
+               std::initializer_list<int> keep) {
+  TRY(sandbox::make_mounts_private());
+  sandbox::RootPlan plan;
+  plan.devices = false;
+  plan.proc = false;
+  std::vector<sandbox::LandlockRule> paths;
+  if (reach != nullptr && reach->kind == sys::Endpoint::Kind::unix_path) {
+    auto directory = parent_directory(reach->path);
+    plan.mounts.push_back({.kind = sandbox::Mount::Kind::bind, .target = directory, .source = directory, .no_exec = true});
+    paths.push_back({directory, sandbox::kRead});
+  }
+  TRY(sandbox::enter_root(TRY(sandbox::assemble_root(plan, work_path))));
+  sandbox::Walls walls;
+  walls.profile = profile;
+  walls.uid = walls.gid = user;
+  walls.landlock = paths;
+  walls.landlock_tcp = true;
+  walls.keep_fds = keep;
+  TRY(sandbox::contain(walls));
+  return {};
+}
+
+struct RunningJob {
+  uid_t user = 0;
+  sys::Child launcher;
+};
+
+class Monitor {
+ public:
+  Monitor(MonitorOptions options, const Log& log)
+      : options_(std::move(options)), log_(log), shares_(options_.state_path + "/shares", options_.share_bytes, log_) {}
+
+  Status run() {
+    TRY(prepare());
+    TRY(start_processes());
+    log_.info("ready: {} mode, control {}", to_string(options_.trust.mode), options_.control.to_string());
+    return serve();
+  }
+
+ private:
+  Status prepare() {
+    rlimit descriptors{kMaxDescriptors, kMaxDescriptors};
+    ::setrlimit(RLIMIT_NOFILE, &descriptors);  // what a share server may use; the current limit is good enough else
+    for (const char* name : {"/shares", "/work"}) TRY(sys::make_directories(options_.state_path + name, 0755));
+    for (const auto& name : options_.trust.required_walls) required_.add(TRY(sandbox::wall_from(name)));
+    sigset_t ending;
+    sigemptyset(&ending);
+    sigaddset(&ending, SIGTERM);
+    sigaddset(&ending, SIGINT);
+    ::sigprocmask(SIG_BLOCK, &ending, &old_signals_);
+    signals_ = sys::Fd(::signalfd(-1, &ending, SFD_CLOEXEC));
+    if (!signals_) return fail_errno("signalfd");
+    return {};
+  }
+
+  // Every fork gets only what its body names: the rest is closed behind it by contain().
+  Result<sys::Child> fork_process(const std::function<Status()>& body, std::string_view name, unsigned namespaces) {
+    return sys::fork_child(
+        [&] {
+          ::sigprocmask(SIG_SETMASK, &old_signals_, nullptr);
+          ::signal(SIGPIPE, SIG_IGN);
+          auto done = body();
+          if (!done) log_.tagged(std::string(name)).error("{}", done.error().message());
+          return done ? 0 : 1;
+        },
+        namespaces);
+  }
+
+  Status start_processes() {
+    auto control = TRY(sys::listen(options_.control));
+    auto lanes = TRY(sys::listen(options_.lanes));
+    auto to_keeper = TRY(sys::make_socket_pair(SOCK_SEQPACKET));
+    auto to_listener = TRY(sys::make_socket_pair(SOCK_SEQPACKET));
+    auto between = TRY(sys::make_socket_pair(SOCK_SEQPACKET));
+    keeper_process_ = TRY(fork_process(
+        [&] { return keeper(sys::MessageSocket(std::move(between.first)), sys::MessageSocket(std::move(to_keeper.second))); },
+        "keeper", CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC));
+    listener_process_ = TRY(fork_process(
+        [&] {
+          return listener({.monitor = sys::MessageSocket(std::move(to_listener.second)),
+                           .keeper = sys::MessageSocket(std::move(between.second)),
+                           .control = std::move(control),
+                           .lanes = std::move(lanes)});
+        },
+        "listener", CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC));
+    keeper_ = sys::MessageSocket(std::move(to_keeper.first));
+    listener_ = sys::MessageSocket(std::move(to_listener.first));
+    return {};
+  }
+
+  Status keeper(sys::MessageSocket listener, sys::MessageSocket monitor) {
+    auto log = log_.tagged("keeper");
+    auto nsm = TRY(options_.open_nsm());
+    TRY(wall_in(sandbox::Profile::keeper, kKeeperUser, &options_.proxy, work_path(),
+                {listener.descriptor(), monitor.descriptor()}));
+    return run_keeper(std::move(listener), std::move(monitor), *nsm, options_.trust, options_.proxy, log);
+  }
+
+  Status listener(ListenerChannels channels) {
+    auto log = log_.tagged("listener");
+    TRY(wall_in(sandbox::Profile::listener, kListenerUser, nullptr, work_path(),
+                {channels.monitor.descriptor(), channels.keeper.descriptor(), channels.control.get(), channels.lanes.get()}));
+    return run_listener(std::move(channels), options_.trust.mode, log);
+  }
+
+  Status serve() {
+    for (;;) {
+      std::vector<pollfd> entries{{signals_.get(), POLLIN, 0},
+                                  {listener_.descriptor(), POLLIN, 0},
+                                  {keeper_process_.pidfd(), POLLIN, 0},
+                                  {listener_process_.pidfd(), POLLIN, 0}};
+      for (const auto& job : jobs_) entries.push_back({job.launcher.pidfd(), POLLIN, 0});
+      if (::poll(entries.data(), entries.size(), -1) < 0) {
+        if (errno == EINTR) continue;
+        return fail_errno("poll");
+      }
+      if (entries[0].revents != 0) return {};
+      if (entries[2].revents != 0) return fail(ErrorKind::internal, "the keeper has died");
+      if (entries[3].revents != 0) return fail(ErrorKind::internal, "the listener has died");
+      reap_jobs(std::span(entries).subspan(4));
+      if (entries[1].revents != 0) TRY(answer());
+    }
+  }
+
+  void reap_jobs(std::span<const pollfd> launchers) {
+    // From the last to the first, so that the positions before stay what they were.
+    for (std::size_t i = launchers.size(); i-- > 0;) {
+      if (launchers[i].revents == 0) continue;
+      (void)jobs_[i].launcher.wait().has_value();
+      jobs_.erase(jobs_.begin() + static_cast<std::ptrdiff_t>(i));
+    }
+  }
+
+  Status answer() {
+    auto request = std::make_unique<MonitorRequest>();
+    TRY(listener_.receive(*request));
+    std::vector<sys::Fd> fds;
+    MonitorReply reply;
+    if (auto done = dispatch(std::move(request), fds); !done) {
+      reply.error.set(done.error());
+      fds.clear();
+    }
+    std::vector<int> raw;
+    for (const auto& fd : fds) raw.push_back(fd.get());
+    return listener_.send(reply, raw);
+  }
+
+  Status dispatch(std::unique_ptr<MonitorRequest> request, std::vector<sys::Fd>& fds) {
+    switch (request->call) {
+      case MonitorCall::open_share: fds.push_back(TRY(shares_.open(request->client)).release()); return {};
+      case MonitorCall::start_job: return start_job(*request, fds);
+    }
+    return fail(ErrorKind::invalid, "unknown call");
+  }
+
+  Status start_job(const MonitorRequest& request, std::vector<sys::Fd>& fds) {
+    auto place = TRY(shares_.find(request.client));
+    auto user = TRY(free_user());
+    auto with_listener = TRY(sys::make_socket_pair(SOCK_SEQPACKET));
+    auto with_keeper = TRY(sys::make_socket_pair(SOCK_SEQPACKET));
+    auto output = TRY(sys::make_pipe());
+    LaunchPlan plan{.order = std::make_unique<JobOrder>(request.job),
+                    .share_path = place.path,
+                    .share_owner = place.owner,
+                    .job_user = user,
+                    .work_path = work_path(),
+                    .required_walls = required_,
+                    .listener = sys::MessageSocket(std::move(with_listener.second)),
+                    .keeper = sys::MessageSocket(std::move(with_keeper.second)),
+                    .standard_output = std::move(output.write)};
+    int keepers_end = with_keeper.first.get();
+    TRY(keeper_.send(NewJob{.job = request.job.id}, {&keepers_end, 1}));
+    auto launcher = TRY(fork_process([&] { return launcher_body(std::move(plan)); }, "launcher", 0));
+    jobs_.push_back({user, std::move(launcher)});
+    fds.push_back(std::move(with_listener.first));
+    fds.push_back(std::move(output.read));
+    return {};
+  }
+
+  // The launcher starts with its own three channels and none of the monitor's.
+  Status launcher_body(LaunchPlan plan) {
+    TRY(sys::close_descriptors_except(
+        3, {plan.listener.descriptor(), plan.keeper.descriptor(), plan.standard_output.get()}));
+    auto log = log_.tagged("launcher");
+    run_launcher(std::move(plan), log);
+    return {};
+  }
+
+  Result<uid_t> free_user() const {
+    for (uid_t user = kFirstJobUser; user < kFirstJobUser + kMaxJobsAtOnce; ++user) {
+      bool taken = std::any_of(jobs_.begin(), jobs_.end(), [&](const auto& job) { return job.user == user; });
+      if (!taken) return user;
+    }
+    return fail(ErrorKind::exhausted, "{} jobs are running, as many as this enclave allows", kMaxJobsAtOnce);
+  }
+
+  std::string work_path() const { return options_.state_path + "/work"; }
+
+  MonitorOptions options_;
+  const Log& log_;
+  Shares shares_;
+  sandbox::WallSet required_;
+  sigset_t old_signals_{};
+  sys::Fd signals_;
+  sys::MessageSocket keeper_;
+  sys::MessageSocket listener_;
+  sys::Child keeper_process_;
+  sys::Child listener_process_;
+  std::vector<RunningJob> jobs_;
+};
+
+}  // namespace
+
+Status run_monitor(MonitorOptions options, const Log& log) { return Monitor(std::move(options), log).run(); }
+
+}  // namespace cloister::enclave

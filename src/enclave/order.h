@@ -1,0 +1,21 @@
+// A job as a client posts it (docs/formats/control.md), checked and turned into the fixed structs that go inwards.
+#pragma once
+
+#include <memory>
+#include <string_view>
+
+#include "enclave/messages.h"
+#include "kms/credentials.h"
+
+namespace cloister::enclave {
+
+struct PostedJob {
+  std::unique_ptr<JobOrder> order;  // 34 KiB: not on a stack
+  kms::Credentials credentials;
+  bool share_output = false;
+};
+
+// invalid: not the documented object, or a member over its limit. The id is fresh and random. The text is not wiped here: it is the caller's.
+Result<PostedJob> parse_posted_job(std::string_view json);
+
+}  // namespace cloister::enclave

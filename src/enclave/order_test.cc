@@ -1,0 +1,84 @@
+#include "enclave/order.h"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+namespace cloister::enclave {
+namespace {
+
+nlohmann::json posted() {
+  return {{"package", "encrypted/a.cloister"},
+          {"entry", "main.py"},
+          {"arguments", {"-d", "/dataset/", "two words"}},
+          {"signers", {std::string(64, 'a'), std::string(64, 'b')}},
+          {"credentials", {{"access_key_id", "AKIA"}, {"secret_access_key", "s3cret"}}}};
+}
+
+TEST(PostedJob, KeepsArgumentsApart) {
+  auto job = parse_posted_job(posted().dump());
+  ASSERT_TRUE(job) << job.error().message();
+  EXPECT_EQ(job->order->argument_count, 3u);
+  EXPECT_EQ(std::string_view(job->order->arguments, job->order->argument_bytes),
+            std::string_view("-d\0/dataset/\0two words\0", 23));
+  EXPECT_EQ(job->credentials.access_key_id, "AKIA");
+  EXPECT_EQ(as_text(job->credentials.secret_access_key.view()), "s3cret");
+  EXPECT_FALSE(job->share_output);
+  EXPECT_TRUE(job->order->signers.contains(crypto::Sha256{0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa,
+                                                          0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa,
+                                                          0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa}));
+  EXPECT_FALSE(job->order->signers.contains(crypto::Sha256{}));
+}
+
+TEST(PostedJob, IdsAreFresh) {
+  auto one = parse_posted_job(posted().dump());
+  auto two = parse_posted_job(posted().dump());
+  ASSERT_TRUE(one && two);
+  EXPECT_NE(one->order->id, two->order->id);
+}
+
+TEST(PostedJob, RefusesWhatIsNotDocumented) {
+  auto refused = [](const nlohmann::json& job) {
+    auto parsed = parse_posted_job(job.dump());
+    return !parsed && parsed.error().kind() == ErrorKind::invalid;
+  };
+  for (const char* name : {"package", "entry", "signers", "credentials"}) {
+    auto job = posted();
+    job.erase(name);
+    EXPECT_TRUE(refused(job)) << name;
+    job[name] = 7;
+    EXPECT_TRUE(refused(job)) << name;
+  }
+  auto job = posted();
+  job["kms_endpoint"] = "https://evil.example";
+  EXPECT_TRUE(refused(job));
+  job = posted();
+  job["arguments"] = std::string("-d");
+  EXPECT_TRUE(refused(job));
+  job = posted();
+  job["arguments"] = {std::string("a\0b", 3)};
+  EXPECT_TRUE(refused(job));
+  job = posted();
+  job["arguments"] = {std::string(kMaxArgumentBytes, 'x')};
+  EXPECT_TRUE(refused(job));
+  job = posted();
+  job["arguments"] = nlohmann::json::array();
+  for (std::size_t i = 0; i <= kMaxArguments; ++i) job["arguments"].push_back("");
+  EXPECT_TRUE(refused(job));
+  job = posted();
+  job["package"] = std::string(600, 'p');
+  EXPECT_TRUE(refused(job));
+  job = posted();
+  for (auto signers : {nlohmann::json::array(), nlohmann::json::array({"abcd"}), nlohmann::json::array({1})}) {
+    job["signers"] = signers;
+    EXPECT_TRUE(refused(job)) << signers;
+  }
+  job["signers"] = std::vector<std::string>(kMaxSigners + 1, std::string(64, 'a'));
+  EXPECT_TRUE(refused(job));
+  EXPECT_FALSE(parse_posted_job("[]"));
+  EXPECT_FALSE(parse_posted_job(""));
+  EXPECT_FALSE(parse_posted_job(std::string(100000, '[')));
+}
+
+}  // namespace
+}  // namespace cloister::enclave

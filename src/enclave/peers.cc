@@ -1,0 +1,114 @@
+#include "enclave/peers.h"
+
+#include "share/control.h"
+
+namespace cloister::enclave {
+
+Result<std::vector<sys::Fd>> MonitorPeer::ask(const MonitorRequest& request, std::size_t wanted) {
+  std::lock_guard lock(mutex_);
+  TRY(socket_.send(request));
+  MonitorReply reply;
+  auto fds = TRY(socket_.receive(reply, wanted));
+  if (reply.error.is_error()) return std::unexpected(reply.error.to_error());
+  if (fds.size() != wanted) return fail(ErrorKind::internal, "the monitor sent {} descriptors, not {}", fds.size(), wanted);
+  return fds;
+}
+
+Result<sys::MessageSocket> MonitorPeer::open_share(const ClientId& client) {
+  auto request = std::make_unique<MonitorRequest>();
+  request->call = MonitorCall::open_share;
+  request->client = client;
+  auto fds = TRY(ask(*request, 1));
+  return sys::MessageSocket(std::move(fds[0]));
+}
+
+Result<MonitorPeer::StartedJob> MonitorPeer::start_job(const ClientId& client, const JobOrder& order) {
+  auto request = std::make_unique<MonitorRequest>();
+  request->call = MonitorCall::start_job;
+  request->client = client;
+  request->job = order;
+  auto fds = TRY(ask(*request, 2));
+  return StartedJob{sys::MessageSocket(std::move(fds[0])), std::move(fds[1])};
+}
+
+Result<Bytes> KeeperPeer::ask(const KeeperRequest& request) {
+  std::lock_guard lock(mutex_);
+  TRY(socket_.send(request));
+  auto reply = std::make_unique<KeeperReply>();
+  TRY(socket_.receive(*reply));
+  if (reply->error.is_error()) return std::unexpected(reply->error.to_error());
+  if (reply->document_size > sizeof reply->document) return fail(ErrorKind::internal, "the keeper's answer is malformed");
+  return to_bytes(ByteView(reply->document).first(reply->document_size));
+}
+
+Result<Bytes> KeeperPeer::attest(const ByteArray<kNonceSize>& nonce, const crypto::Sha256& user_data) {
+  KeeperRequest request;
+  request.call = KeeperCall::attest;
+  std::copy(nonce.begin(), nonce.end(), request.nonce);
+  std::copy(user_data.begin(), user_data.end(), request.user_data);
+  return ask(request);
+}
+
+Status KeeperPeer::hand_over(JobId job, const kms::Credentials& credentials) {
+  KeeperRequest request;
+  request.call = KeeperCall::credentials;
+  request.job = job;
+  TRY(request.access_key_id.set(credentials.access_key_id, "access key id"));
+  TRY(request.secret_access_key.set(as_text(credentials.secret_access_key.view()), "secret access key"));
+  if (credentials.session_token) TRY(request.session_token.set(as_text(credentials.session_token->view()), "session token"));
+  auto done = ask(request);
+  wipe({reinterpret_cast<std::uint8_t*>(&request), sizeof request});
+  TRY(std::move(done));
+  return {};
+}
+
+Status ShareServers::open(const ClientId& client) {
+  std::lock_guard lock(mutex_);
+  if (servers_.contains(client)) return {};
+  auto server = std::make_shared<Server>();
+  server->control = TRY(monitor_.open_share(client));
+  servers_.emplace(client, std::move(server));
+  return {};
+}
+
+bool ShareServers::known(const ClientId& client) {
+  std::lock_guard lock(mutex_);
+  return servers_.contains(client);
+}
+
+Result<std::shared_ptr<ShareServers::Server>> ShareServers::find(const ClientId& client) {
+  std::lock_guard lock(mutex_);
+  auto found = servers_.find(client);
+  if (found == servers_.end()) return fail(ErrorKind::not_found, "you have no shared folder in this enclave");
+  return found->second;
+}
+
+// One question at a time, so the next reply is the answer to it.
+Status ShareServers::ask(Server& server, share::ControlKind kind, std::uint64_t session, std::span<const int> fds) {
+  std::lock_guard lock(server.mutex);
+  share::ControlMessage message{.kind = kind, .id = ++server.last_id, .session = session};
+  TRY(server.control.send(message, fds));
+  share::ControlReply reply;
+  TRY(server.control.receive(reply, 0, sys::Deadline::after(kShareReplyTimeout)));
+  if (reply.id != message.id) return fail(ErrorKind::internal, "the share server answered another question");
+  switch (reply.status) {
+    case share::ControlStatus::ok: return {};
+    case share::ControlStatus::full: return fail(ErrorKind::exhausted, "the share has no room for another lane or mount");
+    case share::ControlStatus::unconfirmed: return fail(ErrorKind::unavailable, "the client did not confirm in time");
+    default: return fail(ErrorKind::internal, "the share server refused");
+  }
+}
+
+Status ShareServers::add_lane(const LaneRight& right, const sys::Fd& connection) {
+  auto server = TRY(find(right.client));
+  auto kind = right.purpose == LanePurpose::requests ? share::ControlKind::add_lane : share::ControlKind::add_notifier;
+  int fd = connection.get();
+  return ask(*server, kind, right.session, {&fd, 1});
+}
+
+Status ShareServers::invalidate(const ClientId& client) {
+  auto server = TRY(find(client));
+  return ask(*server, share::ControlKind::invalidate, 0, {});
+}
+
+}  // namespace cloister::enclave

@@ -1,0 +1,73 @@
+// The listener's side of its channels to the other processes of the enclave. Each is one request and one answer at a time; thread-safe.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+
+#include "enclave/messages.h"
+#include "enclave/tickets.h"
+#include "kms/credentials.h"
+#include "share/control.h"
+
+namespace cloister::enclave {
+
+inline constexpr sys::milliseconds kShareReplyTimeout = sys::seconds(20);
+
+class MonitorPeer {
+ public:
+  explicit MonitorPeer(sys::MessageSocket socket) : socket_(std::move(socket)) {}
+
+  // The control channel of this client's share server, started if need be.
+  Result<sys::MessageSocket> open_share(const ClientId& client);
+
+  struct StartedJob {
+    sys::MessageSocket launcher;
+    sys::Fd standard_output;
+  };
+  Result<StartedJob> start_job(const ClientId& client, const JobOrder& order);
+
+ private:
+  Result<std::vector<sys::Fd>> ask(const MonitorRequest& request, std::size_t wanted);
+  std::mutex mutex_;
+  sys::MessageSocket socket_;
+};
+
+class KeeperPeer {
+ public:
+  explicit KeeperPeer(sys::MessageSocket socket) : socket_(std::move(socket)) {}
+
+  Result<Bytes> attest(const ByteArray<kNonceSize>& nonce, const crypto::Sha256& user_data);
+  Status hand_over(JobId job, const kms::Credentials& credentials);
+
+ private:
+  Result<Bytes> ask(const KeeperRequest& request);
+  std::mutex mutex_;
+  sys::MessageSocket socket_;
+};
+
+// The share servers that are known to run, by client.
+class ShareServers {
+ public:
+  explicit ShareServers(MonitorPeer& monitor) : monitor_(monitor) {}
+
+  Status open(const ClientId& client);
+  bool known(const ClientId& client);
+  Status add_lane(const LaneRight& right, const sys::Fd& connection);
+  // Tells the client's kernel what a job has changed; returns when it has been told.
+  Status invalidate(const ClientId& client);
+
+ private:
+  struct Server {
+    std::mutex mutex;
+    sys::MessageSocket control;
+    std::uint64_t last_id = 0;
+  };
+  static Status ask(Server& server, share::ControlKind kind, std::uint64_t session, std::span<const int> fds);
+  Result<std::shared_ptr<Server>> find(const ClientId& client);
+  MonitorPeer& monitor_;
+  std::mutex mutex_;
+  std::map<ClientId, std::shared_ptr<Server>> servers_;
+};
+
+}  // namespace cloister::enclave

@@ -1,0 +1,165 @@
+#include "enclave/routes.h"
+
+#include <charconv>
+#include <nlohmann/json.hpp>
+
+#include "enclave/job.h"
+#include "enclave/order.h"
+
+namespace cloister::enclave {
+
+namespace {
+
+using nlohmann::json;
+
+constexpr std::string_view kBindingTag = "cloister/tls/v1";
+constexpr unsigned kMaxLanes = 8;
+constexpr const char* kJobsPath = "/v1/jobs";
+
+http::Answer json_answer(std::string body, int status = 200) {
+  http::Response response{.status = status};
+  response.fields.set("Content-Type", "application/json");
+  response.body = std::move(body);
+  return response;
+}
+
+Result<JobId> parse_job_id(std::string_view text) {
+  JobId id = 0;
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), id, 16);
+  if (text.size() != 16 || error != std::errc() || end != text.data() + text.size()) return fail(ErrorKind::not_found, "no such job");
+  return id;
+}
+
+std::string job_list(const std::vector<JobView>& jobs) {
+  std::string out = R"({"jobs":[)";
+  for (const auto& job : jobs) {
+    if (out.back() != '[') out += ',';
+    out += to_json(job);
+  }
+  return out + "]}";
+}
+
+Result<unsigned> lane_count(const std::string& body) {
+  auto object = json::parse(body, nullptr, /*allow_exceptions=*/false);
+  if (!object.is_object() || object.size() != 1 || !object.contains("lanes") || !object["lanes"].is_number_unsigned()) {
+    return fail(ErrorKind::invalid, "the body is not {{\"lanes\":N}}");
+  }
+  auto lanes = object["lanes"].get<std::uint64_t>();
+  if (lanes < 1 || lanes > kMaxLanes) return fail(ErrorKind::invalid, "'lanes' is not between 1 and {}", kMaxLanes);
+  return static_cast<unsigned>(lanes);
+}
+
+std::uint64_t fresh_session() {
+  ByteArray<8> raw;
+  crypto::fill_random(raw);
+  return *Reader(raw).u64();
+}
+
+}  // namespace
+
+Result<Session> Session::open(ListenerState& state, const crypto::TlsStream& stream) {
+  auto client = TRY(stream.peer_key()).fingerprint();
+  Bytes bound = to_bytes(kBindingTag);
+  append(bound, state.identity.key.public_key().spki());
+  append(bound, TRY(stream.exporter()));
+  return Session(state, client, crypto::sha256(bound));
+}
+
+http::Answer Session::answer(const http::Request& request) {
+  auto answered = dispatch(request);
+  return answered ? *std::move(answered) : http::Answer(http::error_response(answered.error()));
+}
+
+Result<http::Answer> Session::dispatch(const http::Request& request) {
+  auto path = request.path();
+  bool get = request.method == "GET";
+  if (path == "/v1/attestation" && get) return attestation(request);
+  if (!attested_) return fail(ErrorKind::denied, "the first request of a connection must be GET /v1/attestation");
+  if (path == "/v1/info" && get) return info();
+  if (path == "/v1/metrics" && get) return metrics();
+  if (path == "/v1/share" && request.method == "POST") return open_share(request);
+  if (path == kJobsPath && request.method == "POST") return start_job(request);
+  if (path == kJobsPath && get) return list_jobs();
+  if (path.starts_with("/v1/jobs/")) return job(request, path.substr(9));
+  return fail(ErrorKind::not_found, "no such resource");
+}
+
+Result<http::Answer> Session::attestation(const http::Request& request) {
+  auto raw = TRY(from_hex(request.query("nonce")).context("nonce"));
+  ByteArray<kNonceSize> nonce;
+  if (raw.size() != nonce.size()) return fail(ErrorKind::invalid, "the nonce is not {} bytes", nonce.size());
+  std::copy(raw.begin(), raw.end(), nonce.begin());
+  auto document = TRY(state_.keeper.attest(nonce, binding_));
+  attested_ = true;
+  http::Response response;
+  response.fields.set("Content-Type", "application/cbor");
+  response.body = std::string(as_text(document));
+  return http::Answer(std::move(response));
+}
+
+Result<http::Answer> Session::info() {
+  json out{{"version", CLOISTER_VERSION},
+           {"mode", to_string(state_.mode)},
+           {"confidential", state_.mode == Mode::production},
+           {"client", to_hex(client_)}};
+  return json_answer(out.dump());
+}
+
+Result<http::Answer> Session::open_share(const http::Request& request) {
+  auto lanes = TRY(lane_count(request.body));
+  TRY(state_.shares.open(client_));
+  auto session = fresh_session();
+  json tickets = json::array();
+  for (unsigned i = 0; i < lanes; ++i) {
+    tickets.push_back(to_hex(TRY(state_.tickets.issue({.client = client_, 
+        .purpose = LanePurpose::requests, .session = session}))));
+  }
+  auto notifier = TRY(state_.tickets.issue({.client = client_, .purpose = LanePurpose::notifications, .session = session}));
+  return json_answer(json{{"tickets", tickets}, {"notifier", to_hex(notifier)}}.dump());
+}
+
+Result<http::Answer> Session::start_job(const http::Request& request) {
+  auto posted = TRY(parse_posted_job(request.body));
+  if (!state_.shares.known(client_)) {
+    Error error(ErrorKind::not_found, "you have no shared folder in this enclave");
+    return std::unexpected(std::move(error).with_hint("run: cloister sync -d DIR"));
+  }
+  TRY(state_.keeper.hand_over(posted.order->id, posted.credentials));
+  auto view = TRY(state_.jobs.start(client_, *posted.order, posted.share_output));
+  return json_answer(json{{"id", job_id_text(view.id)}}.dump(), 201);
+}
+
+Result<http::Answer> Session::job(const http::Request& request, std::string_view rest) {
+  constexpr std::string_view kEvents = "/events";
+  bool events = rest.ends_with(kEvents);
+  auto id = TRY(parse_job_id(events ? rest.substr(0, rest.size() - kEvents.size()) : rest));
+  if (request.method == "GET" && events) return follow(id);
+  if (request.method == "GET") return json_answer(to_json(TRY(state_.jobs.view(client_, id))));
+  if (request.method == "DELETE" && !events) return json_answer(to_json(TRY(state_.jobs.cancel(client_, id))));
+  return fail(ErrorKind::invalid, "{} is not for this resource", request.method);
+}
+
+Result<http::Answer> Session::follow(JobId id) {
+  TRY(state_.jobs.view(client_, id));  // a 404 comes before the stream begins
+  http::Response head;
+  head.fields.set("Content-Type", "application/x-ndjson");
+  return http::Answer(std::move(head), [this, id](http::Streamer& out) {
+    return state_.jobs.follow(client_, id,
+                              [&out](std::string_view line) { return out.write(fmt::format("{}\n", line)); });
+  });
+}
+
+Result<http::Answer> Session::list_jobs() { return json_answer(job_list(state_.jobs.list(client_))); }
+
+Result<http::Answer> Session::metrics() {
+  auto totals = state_.jobs.totals();
+  http::Response response;
+  response.fields.set("Content-Type", "text/plain; version=0.0.4");
+  response.body = fmt::format(
+      "# TYPE cloister_jobs_started_total counter\ncloister_jobs_started_total {}\n"
+      "# TYPE cloister_jobs_running gauge\ncloister_jobs_running {}\n",
+      totals.started, totals.running);
+  return http::Answer(std::move(response));
+}
+
+}  // namespace cloister::enclave

@@ -1,0 +1,50 @@
+// What each request of docs/formats/control.md does, for one connection.
+#pragma once
+
+#include "crypto/tls.h"
+#include "enclave/jobs.h"
+#include "enclave/peers.h"
+#include "enclave/tickets.h"
+#include "enclave/trust.h"
+#include "http/server.h"
+
+namespace cloister::enclave {
+
+// Everything that all connections share. Owned by the listener; its members are thread-safe.
+struct ListenerState {
+  Mode mode{};
+  crypto::TlsIdentity identity;
+  KeeperPeer& keeper;
+  ShareServers& shares;
+  JobTable& jobs;
+  Tickets& tickets;
+};
+
+// One client connection: who it is, whether it has been attested to, and its requests. Used by one thread.
+class Session {
+ public:
+  // The TLS stream outlives the session.
+  static Result<Session> open(ListenerState& state, const crypto::TlsStream& stream);
+  http::Answer answer(const http::Request& request);
+
+ private:
+  Session(ListenerState& state, const ClientId& client, const crypto::Sha256& binding)
+      : state_(state), client_(client), binding_(binding) {}
+
+  Result<http::Answer> dispatch(const http::Request& request);
+  Result<http::Answer> attestation(const http::Request& request);
+  Result<http::Answer> info();
+  Result<http::Answer> open_share(const http::Request& request);
+  Result<http::Answer> start_job(const http::Request& request);
+  Result<http::Answer> job(const http::Request& request, std::string_view rest);
+  Result<http::Answer> follow(JobId id);
+  Result<http::Answer> list_jobs();
+  Result<http::Answer> metrics();
+
+  ListenerState& state_;
+  ClientId client_;
+  crypto::Sha256 binding_;  // user_data that binds a document to this connection
+  bool attested_ = false;
+};
+
+}  // namespace cloister::enclave

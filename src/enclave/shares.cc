@@ -1,0 +1,107 @@
+#include "enclave/shares.h"
+
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+
+#include "sandbox/contain.h"
+#include "sandbox/namespaces.h"
+#include "sandbox/root.h"
+#include "sandbox/user_namespace.h"
+#include "share/control.h"
+#include "sys/file.h"
+
+namespace cloister::enclave {
+
+namespace {
+
+constexpr const char* kInside = "/share";
+constexpr std::array<const char*, 3> kFolders{"encrypted", "dataset", "output"};
+constexpr const char* kGreetingName = "from_server.txt";
+constexpr std::string_view kGreeting =
+    "Hello from the enclave.\n\n"
+    "This folder lives in the enclave's memory. Put encrypted packages into encrypted/ and your data into dataset/\n"
+    "(or any directory you make: an application sees it under the same name). Results appear in output/.\n";
+constexpr std::uint64_t kMaxOpenFiles = 1U << 20;  // one per inode that the client's kernel remembers
+constexpr std::uint64_t kBytesPerInode = 4096;
+constexpr std::uint64_t kMaxShareInodes = 4U << 20;
+constexpr std::uint64_t kServerCapabilities = 1ULL << CAP_DAC_OVERRIDE | 1ULL << CAP_DAC_READ_SEARCH | 1ULL << CAP_FOWNER |
+                                              1ULL << CAP_CHOWN | 1ULL << CAP_FSETID;
+
+Status furnish(const std::string& path, uid_t owner) {
+  auto root = TRY(sys::Dir::open(path));
+  for (const char* name : kFolders) {
+    auto folder = TRY(root.make_dir(name, 0755));
+    if (::fchown(folder.descriptor(), owner, owner) != 0) return fail_errno(name);
+  }
+  auto greeting = TRY(root.open_at(kGreetingName, O_WRONLY | O_CREAT | O_EXCL, 0644));
+  TRY(sys::write_all(greeting.get(), as_bytes(kGreeting), kGreetingName));
+  if (::fchown(greeting.get(), owner, owner) != 0) return fail_errno(kGreetingName);
+  return {};
+}
+
+// In the server's process: root of a user namespace that maps this client's ids alone, in a root that is the share alone.
+Status serve_inside(const std::string& path, sys::MessageSocket control) {
+  TRY(sandbox::make_mounts_private());
+  share::ServerOptions options;
+  options.proc_self_fd = TRY(sys::Dir::open("/proc/self/fd"));
+  sandbox::RootPlan plan;
+  plan.devices = false;
+  plan.proc = false;
+  plan.mounts.push_back(
+      {.kind = sandbox::Mount::Kind::bind, .target = kInside, .source = path, .read_only = false, .no_exec = true});
+  TRY(sandbox::enter_root(TRY(sandbox::assemble_root(plan, path))));
+  sandbox::Walls walls;
+  walls.profile = sandbox::Profile::share_server;
+  walls.uid = walls.gid = 0;
+  walls.capabilities = kServerCapabilities;
+  walls.landlock = std::vector<sandbox::LandlockRule>{{kInside, sandbox::kRead | sandbox::kWrite}};
+  walls.limits.open_files = kMaxOpenFiles;
+  walls.keep_fds = {control.descriptor(), options.proc_self_fd.descriptor()};
+  TRY(sandbox::contain(walls));
+  auto root = TRY(sys::Dir::open(kInside));
+  share::run_server(std::move(control), std::move(root), std::move(options));
+  return {};
+}
+
+}  // namespace
+
+Result<Shares::Share*> Shares::make(const ClientId& client) {
+  auto found = shares_.find(client);
+  if (found != shares_.end()) return &found->second;
+  if (shares_.size() >= kMaxClients) return fail(ErrorKind::exhausted, "{} clients have a share, as many as this enclave allows", kMaxClients);
+  auto slot = shares_.size();
+  Place place{.path = fmt::format("{}/{}", directory_, slot), .owner = kFirstShareUser + static_cast<uid_t>(slot) * kShareIds};
+  TRY(sys::make_directories(place.path, 0755));
+  auto tmpfs = TRY(sandbox::make_tmpfs({.size_bytes = bytes_, .inodes = std::min(bytes_ / kBytesPerInode, kMaxShareInodes),
+                                        .mode = 0755, .uid = place.owner, .gid = place.owner}, /*no_exec=*/true));
+  TRY(sandbox::attach_mount(tmpfs.get(), place.path));
+  TRY(furnish(place.path, place.owner));
+  return &shares_.emplace(client, Share{std::move(place), {}}).first->second;
+}
+
+Result<sys::MessageSocket> Shares::open(const ClientId& client) {
+  auto* share = TRY(make(client));
+  auto channel = TRY(sys::make_socket_pair(SOCK_SEQPACKET));
+  share->server.kill_and_reap();
+  share->server = TRY(sandbox::fork_in_user_namespace(
+      [&] {
+        auto served = serve_inside(share->place.path, sys::MessageSocket(std::move(channel.second)));
+        if (!served) log_.tagged("share").error("{}", served.error().message());
+        return served ? 0 : 1;
+      },
+      {{.inside = 0, .outside = share->place.owner, .count = kShareIds}}, sandbox::kHelperNamespaces));
+  return sys::MessageSocket(std::move(channel.first));
+}
+
+Result<Shares::Place> Shares::find(const ClientId& client) const {
+  auto found = shares_.find(client);
+  if (found == shares_.end()) return fail(ErrorKind::not_found, "you have no shared folder in this enclave");
+  return found->second.place;
+}
+
+}  // namespace cloister::enclave

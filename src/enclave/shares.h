@@ -1,0 +1,47 @@
+// The clients' shares: a tmpfs, a block of user ids and a share server for each. Owned by the monitor; one thread.
+#pragma once
+
+#include <sys/types.h>
+
+#include <map>
+#include <string>
+
+#include "base/log.h"
+#include "enclave/messages.h"
+#include "sys/process.h"
+
+namespace cloister::enclave {
+
+inline constexpr std::size_t kMaxClients = 32;
+inline constexpr uid_t kFirstShareUser = 1U << 20;      // client k owns the ids from here + k * kShareIds
+inline constexpr uid_t kShareIds = 65536;
+
+class Shares {
+ public:
+  Shares(std::string directory, std::uint64_t bytes, const Log& log)
+      : directory_(std::move(directory)), bytes_(bytes), log_(log) {}
+
+  // The share of a client, made on first use with its three folders and its greeting; its server is started anew. Returns the server's control channel.
+  Result<sys::MessageSocket> open(const ClientId& client);
+
+  struct Place {
+    std::string path;
+    uid_t owner = 0;
+  };
+  // not_found: this client has opened none.
+  Result<Place> find(const ClientId& client) const;
+
+ private:
+  struct Share {
+    Place place;
+    sys::Child server;
+  };
+  Result<Share*> make(const ClientId& client);
+
+  std::string directory_;
+  std::uint64_t bytes_;
+  const Log& log_;
+  std::map<ClientId, Share> shares_;
+};
+
+}  // namespace cloister::enclave

@@ -1,0 +1,94 @@
+#include "enclave/trust.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "kms/arn.h"
+#include "kms/endpoint.h"
+#include "sys/file.h"
+
+namespace cloister::enclave {
+
+namespace {
+
+using nlohmann::json;
+
+Result<Mode> mode_from(std::string_view text) {
+  if (text == "simulated") return Mode::simulated;
+  if (text == "emulated") return Mode::emulated;
+  if (text == "production") return Mode::production;
+  return fail(ErrorKind::invalid, "mode '{}' is none of simulated, emulated, production", text);
+}
+
+// A member of the given type, taken out of the object: what is left at the end is unknown.
+Result<json> take(json& object, const char* name, json::value_t type) {
+  auto at = object.find(name);
+  if (at == object.end() || at->type() != type) return fail(ErrorKind::invalid, "'{}' is missing or of the wrong type", name);
+  json value = std::move(*at);
+  object.erase(at);
+  return value;
+}
+
+Result<std::vector<std::string>> texts(const json& array, std::string_view what) {
+  std::vector<std::string> out;
+  for (const auto& item : array) {
+    if (!item.is_string()) return fail(ErrorKind::invalid, "'{}' holds something that is not text", what);
+    out.push_back(item.get<std::string>());
+  }
+  return out;
+}
+
+Result<Trust> from_json(json& root) {
+  Trust trust;
+  if (TRY(take(root, "version", json::value_t::number_unsigned)) != 1) return fail(ErrorKind::invalid, "version is not 1");
+  trust.mode = TRY(mode_from(TRY(take(root, "mode", json::value_t::string)).get<std::string>()));
+  auto endpoints = TRY(take(root, "kms_endpoints", json::value_t::object));
+  for (const auto& [partition, pattern] : endpoints.items()) {
+    if (!pattern.is_string()) return fail(ErrorKind::invalid, "kms_endpoints.{} is not text", partition);
+    trust.kms_endpoints[partition] = pattern.get<std::string>();
+  }
+  auto bundle = TRY(take(root, "kms_ca_bundle", json::value_t::string)).get<std::string>();
+  trust.kms_authorities = TRY(crypto::Certificate::list_from_pem(as_bytes(bundle)).context("kms_ca_bundle"));
+  auto count = trust.kms_authorities.size();
+  if (count == 0 || count > kMaxTrustedAuthorities) return fail(ErrorKind::invalid, "kms_ca_bundle holds {} certificates", count);
+  trust.required_walls = TRY(texts(TRY(take(root, "required_walls", json::value_t::array)), "required_walls"));
+  if (!root.empty()) return fail(ErrorKind::invalid, "unknown member '{}'", root.begin().key());
+  return trust;
+}
+
+}  // namespace
+
+std::string_view to_string(Mode mode) {
+  switch (mode) {
+    case Mode::simulated: return "simulated";
+    case Mode::emulated: return "emulated";
+    case Mode::production: return "production";
+  }
+  return "unknown";
+}
+
+Result<Trust> Trust::parse(ByteView text) {
+  if (text.size() > kMaxTrustFile) return fail(ErrorKind::exhausted, "the trust file is larger than {} bytes", kMaxTrustFile);
+  auto root = json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
+  if (!root.is_object()) return fail(ErrorKind::invalid, "the trust file is not a JSON object");
+  return from_json(root).context("trust file");
+}
+
+Result<Trust> Trust::load(const std::string& path, const std::vector<Mode>& modes) {
+  auto trust = TRY(parse(TRY(sys::read_file(path, kMaxTrustFile))));
+  if (std::find(modes.begin(), modes.end(), trust.mode) == modes.end()) {
+    return fail(ErrorKind::denied, "the trust file is of mode '{}', for which this program is not built", to_string(trust.mode));
+  }
+  return trust;
+}
+
+Result<std::string> Trust::kms_host(std::string_view key_arn) const {
+  auto arn = TRY(kms::KeyArn::parse(key_arn));
+  auto pattern = kms_endpoints.find(arn.partition);
+  if (pattern == kms_endpoints.end()) {
+    return fail(ErrorKind::denied, "this enclave trusts no KMS for keys of partition '{}'", arn.partition);
+  }
+  return kms::endpoint_host(arn, pattern->second);
+}
+
+}  // namespace cloister::enclave

@@ -1,0 +1,70 @@
+#include "host/background.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "host/enclave_record.h"
+#include "sys/fd.h"
+#include "sys/process.h"
+
+namespace cloister::host {
+
+namespace {
+
+// In the child: nothing shared with the terminal or the caller.
+bool detach(const std::string& log, int keep) {
+  ::setsid();
+  int null_device = ::open("/dev/null", O_RDONLY);
+  int out = ::open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW, 0600);
+  if (null_device < 0 || out < 0) return false;
+  ::dup2(null_device, 0);
+  ::dup2(out, 1);
+  ::dup2(out, 2);
+  return sys::close_descriptors_except(3, {keep}).has_value();
+}
+
+bool running(pid_t pid, std::uint64_t started) {
+  ::waitpid(pid, nullptr, WNOHANG);  // ours or not: a zombie of ours would count as running
+  return started != 0 && process_start_time(pid) == started;
+}
+
+}  // namespace
+
+Result<pid_t> fork_in_background(const std::function<int()>& body, const std::string& log, int keep) {
+  pid_t pid = ::fork();
+  if (pid < 0) return fail_errno("fork");
+  if (pid == 0) ::_exit(detach(log, keep) ? body() : 127);
+  return pid;
+}
+
+Result<pid_t> start_in_background(const std::vector<std::string>& argv, const std::string& log) {
+  if (::access(argv.front().c_str(), X_OK) != 0) return fail_errno(argv.front());
+  std::vector<char*> raw;
+  for (const auto& argument : argv) raw.push_back(const_cast<char*>(argument.c_str()));
+  raw.push_back(nullptr);
+  return fork_in_background(
+      [&raw] {
+        ::execv(raw[0], raw.data());
+        return 127;
+      },
+      log);
+}
+
+Status stop_in_background(pid_t pid, std::uint64_t started, sys::milliseconds timeout) {
+  if (pid <= 1 || !running(pid, started)) return {};
+  if (::kill(pid, SIGTERM) != 0) return fail_errno(fmt::format("end process {}", pid));
+  auto deadline = sys::Deadline::after(timeout);
+  while (running(pid, started)) {
+    if (deadline.passed()) {
+      ::kill(pid, SIGKILL);
+      deadline = {};
+    }
+    ::poll(nullptr, 0, 10);
+  }
+  return {};
+}
+
+}  // namespace cloister::host

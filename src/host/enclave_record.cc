@@ -1,0 +1,99 @@
+#include "host/enclave_record.h"
+
+#include <dirent.h>
+
+#include <algorithm>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "sys/file.h"
+
+namespace cloister::host {
+
+namespace {
+
+using nlohmann::json;
+
+constexpr int kStartTimeField = 20;  // of /proc/PID/stat after the command's closing parenthesis: field 22 of proc(5)
+
+std::string record_path(const Paths& paths, const std::string& name) { return paths.enclave(name) + "/enclave.json"; }
+
+Result<EnclaveRecord> from_json(const json& object) {
+  EnclaveRecord out;
+  try {
+    out.name = object.at("name").get<std::string>();
+    out.backend = object.at("backend").get<std::string>();
+    out.mode = object.at("mode").get<std::string>();
+    out.pid = object.at("pid").get<pid_t>();
+    out.started = object.at("started").get<std::uint64_t>();
+    out.root_pem = object.at("attestation_root").get<std::string>();
+    out.control = TRY(sys::Endpoint::parse(object.at("control").get<std::string>()));
+    out.lanes = TRY(sys::Endpoint::parse(object.at("lanes").get<std::string>()));
+    out.proxy = TRY(sys::Endpoint::parse(object.at("proxy").get<std::string>()));
+    out.measurements = TRY(attestation::Measurements::from_json(object.at("measurements").get<std::string>()));
+  } catch (const json::exception& error) {
+    return fail(ErrorKind::corrupt, "{}", error.what());
+  }
+  return out;
+}
+
+}  // namespace
+
+Result<Expectation> EnclaveRecord::expectation() const {
+  auto roots = TRY(crypto::Certificate::list_from_pem(as_bytes(root_pem)));
+  if (roots.size() != 1) return fail(ErrorKind::corrupt, "enclave '{}' names {} attestation roots", name, roots.size());
+  return Expectation{measurements, roots.front()};
+}
+
+bool EnclaveRecord::alive() const { return pid > 0 && started != 0 && process_start_time(pid) == started; }
+
+std::uint64_t process_start_time(pid_t pid) {
+  auto bytes = sys::read_file(fmt::format("/proc/{}/stat", pid), 4096);
+  if (!bytes) return 0;
+  auto text = as_text(*bytes);
+  auto command_end = text.rfind(')');  // the command itself may hold blanks and parentheses
+  if (command_end == std::string_view::npos) return 0;
+  std::istringstream fields{std::string(text.substr(command_end + 1))};
+  std::string field;
+  for (int i = 0; i < kStartTimeField; ++i) fields >> field;
+  return std::strtoull(field.c_str(), nullptr, 10);
+}
+
+Status write_record(const Paths& paths, const EnclaveRecord& record) {
+  json object{{"name", record.name},         {"backend", record.backend},
+              {"mode", record.mode},         {"pid", record.pid},
+              {"started", record.started},   {"control", record.control.to_string()},
+              {"lanes", record.lanes.to_string()}, {"proxy", record.proxy.to_string()},
+              {"measurements", record.measurements.to_json()}, {"attestation_root", record.root_pem}};
+  return sys::write_file_atomic(record_path(paths, record.name), as_bytes(object.dump(2)), 0644);
+}
+
+Result<EnclaveRecord> read_record(const Paths& paths, const std::string& name) {
+  TRY(check_enclave_name(name));
+  auto bytes = sys::read_file(record_path(paths, name), kMaxRecord);
+  if (!bytes && bytes.error().kind() == ErrorKind::not_found) {
+    Error error(ErrorKind::not_found, fmt::format("no enclave named '{}' is running", name));
+    return std::unexpected(std::move(error).with_hint(name == kDefaultEnclave ? "run: cloister up" : fmt::format("run: cloister up --name {}", name)));
+  }
+  auto text = TRY(std::move(bytes));
+  auto object = json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
+  return from_json(object).context(record_path(paths, name));
+}
+
+std::vector<EnclaveRecord> list_records(const Paths& paths) {
+  std::vector<EnclaveRecord> out;
+  struct CloseListing {
+    void operator()(DIR* open) const { ::closedir(open); }
+  };
+  std::unique_ptr<DIR, CloseListing> listing(::opendir(paths.run.c_str()));
+  if (!listing) return out;
+  while (auto* entry = ::readdir(listing.get())) {
+    if (!check_enclave_name(entry->d_name)) continue;
+    if (auto record = read_record(paths, entry->d_name)) out.push_back(*std::move(record));
+  }
+  std::sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
+  return out;
+}
+
+}  // namespace cloister::host

@@ -1,0 +1,43 @@
+// What `cloister up` writes down about a running enclave, for every later command.
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+#include <vector>
+
+#include "attestation/measurements.h"
+#include "host/paths.h"
+#include "host/session.h"
+#include "sys/endpoint.h"
+
+namespace cloister::host {
+
+inline constexpr std::size_t kMaxRecord = 256 * 1024;  // bytes
+inline constexpr const char* kDefaultEnclave = "default";
+
+struct EnclaveRecord {
+  std::string name;
+  std::string backend;         // "process"
+  std::string mode;            // "simulated"
+  pid_t pid = -1;              // of its outermost process
+  std::uint64_t started = 0;   // that process's start time, in clock ticks since boot: tells a recycled pid
+  sys::Endpoint control;
+  sys::Endpoint lanes;
+  sys::Endpoint proxy;         // where the enclave will look for the parent's proxy
+  attestation::Measurements measurements;
+  std::string root_pem;        // who vouches for its documents
+
+  Result<Expectation> expectation() const;
+  bool alive() const;
+};
+
+Status write_record(const Paths& paths, const EnclaveRecord& record);
+// not_found: no such enclave, with a hint to `cloister up`.
+Result<EnclaveRecord> read_record(const Paths& paths, const std::string& name);
+std::vector<EnclaveRecord> list_records(const Paths& paths);
+
+// The start time of a process, 0 if there is none.
+std::uint64_t process_start_time(pid_t pid);
+
+}  // namespace cloister::host

@@ -1,0 +1,44 @@
+// Jobs from the client's side: post, follow, cancel.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "crypto/digest.h"
+#include "host/session.h"
+#include "kms/credentials.h"
+
+namespace cloister::host {
+
+inline constexpr std::size_t kMaxEventLine = 128 * 1024;  // bytes; the enclave's pieces are far smaller
+
+struct JobRequest {
+  std::string package;
+  std::string entry;
+  std::vector<std::string> arguments;
+  std::vector<crypto::Sha256> signers;
+  std::string output;
+  bool share_output = false;
+};
+
+// Posts the job and returns its id. The request's text, credentials in it, is wiped.
+Result<std::string> post_job(Session& session, const JobRequest& job, const kms::Credentials& credentials);
+
+// What a follower is told. Output comes as bytes, exactly as the application wrote them.
+struct JobEvents {
+  std::function<void(std::string_view)> on_output;
+  std::function<void(std::string_view state, std::string_view application)> on_state;
+  std::function<void(std::uint64_t)> on_dropped;
+};
+struct JobEnd {
+  int exit_code = 0;
+  std::optional<Error> error;  // Cloister could not run it
+};
+// Until the job ends, or `keep_on` is false.
+Result<JobEnd> follow_job(Session& session, const std::string& id, const JobEvents& events, const std::function<bool()>& keep_on);
+
+Status cancel_job(Session& session, const std::string& id);
+
+}  // namespace cloister::host

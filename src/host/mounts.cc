@@ -1,0 +1,199 @@
+#include "host/mounts.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "host/background.h"
+#include "share/lane.h"
+#include "sys/file.h"
+#include "sys/process.h"
+
+namespace cloister::host {
+
+namespace {
+
+using nlohmann::json;
+
+constexpr std::string_view kMounted = "mounted";  // what the pump says first
+constexpr sys::milliseconds kUnmountTimeout = sys::seconds(10);
+
+std::string mounts_directory(const Paths& paths, const std::string& enclave) { return paths.enclave(enclave) + "/mounts"; }
+
+// One file per mount, named by a digest: a directory's own name may hold anything.
+std::string record_path(const Paths& paths, const MountRecord& mount) {
+  auto digest = crypto::sha256(as_bytes(mount.directory));
+  return fmt::format("{}/{}.json", mounts_directory(paths, mount.enclave), to_hex(ByteView(digest).first(12)));
+}
+
+Status write_mount(const Paths& paths, const MountRecord& mount) {
+  TRY(sys::make_directories(mounts_directory(paths, mount.enclave), 0700));
+  json object{{"enclave", mount.enclave}, {"directory", mount.directory}, {"pid", mount.pid}, {"started", mount.started}};
+  return sys::write_file_atomic(record_path(paths, mount), as_bytes(object.dump(2)), 0600);
+}
+
+std::optional<MountRecord> read_mount(const std::string& path) {
+  auto bytes = sys::read_file(path, kMaxRecord);
+  if (!bytes) return std::nullopt;
+  auto object = json::parse(bytes->begin(), bytes->end(), nullptr, /*allow_exceptions=*/false);
+  if (!object.is_object()) return std::nullopt;
+  MountRecord out;
+  try {
+    out.enclave = object.at("enclave").get<std::string>();
+    out.directory = object.at("directory").get<std::string>();
+    out.pid = object.at("pid").get<pid_t>();
+    out.started = object.at("started").get<std::uint64_t>();
+  } catch (const json::exception&) {
+    return std::nullopt;
+  }
+  return out;
+}
+
+// A directory that may be covered by a mount: made where it is missing, empty, and not a mount point yet.
+Result<std::string> check_mount_point(const std::string& directory) {
+  TRY(sys::make_directories(directory, 0755));
+  std::error_code error;
+  auto path = std::filesystem::canonical(directory, error);
+  if (error) return fail(ErrorKind::invalid, "{}: {}", directory, error.message());
+  struct stat here {};
+  struct stat above {};
+  if (::stat(path.c_str(), &here) != 0 || ::stat((path.string() + "/..").c_str(), &above) != 0) return fail_errno(directory);
+  if (!S_ISDIR(here.st_mode)) return fail(ErrorKind::invalid, "{} is not a directory", directory);
+  if (here.st_dev != above.st_dev) {
+    Error mounted(ErrorKind::invalid, fmt::format("{} is a mount point already", directory));
+    return std::unexpected(std::move(mounted).with_hint(fmt::format("run: cloister unsync -d {}", directory)));
+  }
+  if (!std::filesystem::is_empty(path, error)) {
+    Error full(ErrorKind::invalid, fmt::format("{} is not empty: the mount would hide what is in it", directory));
+    return std::unexpected(std::move(full).with_hint("choose an empty directory, and copy the files into it afterwards"));
+  }
+  return path.string();
+}
+
+share::PumpOptions pump_options() { return {.uid = ::getuid(), .gid = ::getgid()}; }
+
+Result<std::unique_ptr<sys::Stream>> open_lane(const sys::Endpoint& lanes, share::LaneKind kind, const std::string& ticket) {
+  auto raw = TRY(from_hex(ticket));
+  share::Hello hello{.kind = kind};
+  if (raw.size() != hello.ticket.size()) return fail(ErrorKind::corrupt, "the enclave sent a malformed ticket");
+  std::copy(raw.begin(), raw.end(), hello.ticket.begin());
+  auto stream = std::make_unique<sys::FdStream>(TRY(sys::connect(lanes, sys::Deadline::after(kConnectTimeout))));
+  TRY(share::greet(*stream, hello));
+  return stream;
+}
+
+// What the pump's process says once the folder is usable, or why it is not.
+Status await_pump(int ready, pid_t pid, const std::string& log) {
+  auto said = TRY(sys::read_all(ready, 4096, "pump"));
+  if (as_text(said) == kMounted) return {};
+  ::waitpid(pid, nullptr, 0);
+  if (!said.empty()) return fail(ErrorKind::unavailable, "{}", as_text(said));
+  return fail(ErrorKind::internal, "the pump died: see {}", log);
+}
+
+}  // namespace
+
+Result<share::Lanes> open_lanes(Session& session, const sys::Endpoint& lanes, std::size_t count) {
+  http::Request request{.method = "POST", .target = "/v1/share"};
+  request.fields.set("Content-Type", "application/json");
+  request.body = fmt::format(R"({{"lanes":{}}})", count);
+  auto response = TRY(session.request(request));
+  auto object = json::parse(response.body, nullptr, /*allow_exceptions=*/false);
+  share::Lanes out;
+  try {
+    for (const auto& ticket : object.at("tickets")) {
+      out.requests.push_back(TRY(open_lane(lanes, share::LaneKind::requests, ticket.get<std::string>())));
+    }
+    out.notifications = TRY(open_lane(lanes, share::LaneKind::notifications, object.at("notifier").get<std::string>()));
+  } catch (const json::exception&) {
+    return fail(ErrorKind::corrupt, "the enclave's answer is not the documented one");
+  }
+  if (out.requests.size() != count) return fail(ErrorKind::corrupt, "the enclave gave {} tickets, not {}", out.requests.size(), count);
+  return out;
+}
+
+Status run_mount(const EnclaveRecord& enclave, const OpenSession& open_session, const SyncOptions& options,
+                 const std::function<void()>& on_mounted) {
+  auto directory = TRY(check_mount_point(options.directory));
+  auto session = TRY(open_session());
+  auto lanes = TRY(open_lanes(session, enclave.lanes, options.lanes));
+  auto mount = TRY(share::Mount::mount(directory, {.allow_other = options.allow_other, .read_only = options.read_only}));
+  on_mounted();
+  return share::pump(mount, std::move(lanes), pump_options());
+}
+
+// The background process does all of it, so that the mount, the lanes and the key of the session are in one place only.
+Result<MountRecord> start_mount(const Paths& paths, const EnclaveRecord& enclave, const OpenSession& open_session,
+                                const SyncOptions& options) {
+  MountRecord record{.enclave = enclave.name, .directory = TRY(check_mount_point(options.directory))};
+  SyncOptions absolute = options;
+  absolute.directory = record.directory;
+  auto log_path = paths.enclave(enclave.name) + "/pump.log";
+  auto ready = TRY(sys::make_pipe());
+  record.pid = TRY(fork_in_background(
+      [&] {
+        auto tell = [&](std::string_view text) {
+          (void)sys::write_all(ready.write.get(), as_bytes(text), "ready").has_value();
+          ready.write.reset();
+        };
+        auto pumped = run_mount(enclave, open_session, absolute, [&] { tell(kMounted); });
+        if (!pumped && ready.write) tell(pumped.error().message());
+        return pumped ? 0 : 1;
+      },
+      log_path, ready.write.get()));
+  ready.write.reset();
+  TRY(await_pump(ready.read.get(), record.pid, log_path));
+  record.started = process_start_time(record.pid);
+  TRY(write_mount(paths, record));
+  return record;
+}
+
+std::vector<MountRecord> list_mounts(const Paths& paths, const std::string& enclave) {
+  std::vector<MountRecord> out;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(mounts_directory(paths, enclave), error)) {
+    auto mount = read_mount(entry.path().string());
+    if (!mount) continue;
+    if (mount->alive()) {
+      out.push_back(*std::move(mount));
+    } else {
+      ::unlink(entry.path().c_str());
+    }
+  }
+  std::sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return a.directory < b.directory; });
+  return out;
+}
+
+Result<MountRecord> find_mount(const Paths& paths, const std::string& directory) {
+  auto absolute = std::filesystem::absolute(directory).lexically_normal().string();
+  if (absolute.size() > 1 && absolute.ends_with('/')) absolute.pop_back();
+  for (const auto& enclave : list_records(paths)) {
+    for (auto& mount : list_mounts(paths, enclave.name)) {
+      if (mount.directory == absolute) return mount;
+    }
+  }
+  return fail(ErrorKind::not_found, "{} is not a synced folder", directory);
+}
+
+Status stop_mount(const Paths& paths, const MountRecord& mount) {
+  // MNT_DETACH, because a shell standing in the folder must not keep it: what is open fails from now on.
+  if (::umount2(mount.directory.c_str(), 0) != 0 && ::umount2(mount.directory.c_str(), MNT_DETACH) != 0 && errno != EINVAL) {
+    return fail_errno(fmt::format("unmount {}", mount.directory));
+  }
+  auto deadline = sys::Deadline::after(kUnmountTimeout);
+  while (mount.alive() && !deadline.passed()) ::poll(nullptr, 0, 10);
+  TRY(stop_in_background(mount.pid, mount.started, kUnmountTimeout));
+  ::unlink(record_path(paths, mount).c_str());
+  return {};
+}
+
+}  // namespace cloister::host

@@ -1,0 +1,48 @@
+// Mounted shares: a pump process for each, detached, found again, ended.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "host/enclave_record.h"
+#include "share/pump.h"
+
+namespace cloister::host {
+
+inline constexpr std::size_t kDefaultLanes = 4;
+
+struct MountRecord {
+  std::string enclave;
+  std::string directory;  // absolute, without links
+  pid_t pid = -1;         // of the pump
+  std::uint64_t started = 0;
+  bool alive() const { return started != 0 && process_start_time(pid) == started; }
+};
+
+struct SyncOptions {
+  std::string directory;
+  bool read_only = false;
+  bool allow_other = false;
+  std::size_t lanes = kDefaultLanes;
+};
+
+// The lanes of a new mount: tickets over the session, a connection and a hello for each.
+Result<share::Lanes> open_lanes(Session& session, const sys::Endpoint& lanes, std::size_t count);
+
+using OpenSession = std::function<Result<Session>()>;
+
+// Mounts and pumps in the background; returns when the folder can be used. invalid: not a directory, not empty, or mounted already.
+Result<MountRecord> start_mount(const Paths& paths, const EnclaveRecord& enclave, const OpenSession& open_session,
+                                const SyncOptions& options);
+// Mounts and pumps in this process until unmounted.
+Status run_mount(const EnclaveRecord& enclave, const OpenSession& open_session, const SyncOptions& options,
+                 const std::function<void()>& on_mounted);
+
+std::vector<MountRecord> list_mounts(const Paths& paths, const std::string& enclave);
+// The mount of this directory, of whichever enclave. not_found: none.
+Result<MountRecord> find_mount(const Paths& paths, const std::string& directory);
+// Unmounts and waits for the pump to end.
+Status stop_mount(const Paths& paths, const MountRecord& mount);
+
+}  // namespace cloister::host

@@ -1,0 +1,47 @@
+#include "host/paths.h"
+
+#include <algorithm>
+#include <optional>
+
+namespace cloister::host {
+
+namespace {
+
+constexpr std::size_t kMaxEnclaveName = 32;  // bytes: its sockets' paths must fit into 107
+
+std::optional<std::string> non_empty(const Environment& environment, std::string_view name) {
+  auto value = environment(name);
+  if (value && value->empty()) return std::nullopt;
+  return value;
+}
+
+}  // namespace
+
+Result<Paths> Paths::find(const Environment& environment, bool root) {
+  auto user_home = non_empty(environment, "HOME").value_or(root ? "/root" : "");
+  auto config = non_empty(environment, "XDG_CONFIG_HOME").value_or(user_home + "/.config");
+  auto data = non_empty(environment, "XDG_DATA_HOME").value_or(user_home + "/.local/share");
+  auto runtime = non_empty(environment, "XDG_RUNTIME_DIR").value_or("/tmp");
+  Paths out;
+  out.home = non_empty(environment, "CLOISTER_HOME").value_or(config + "/cloister");
+  out.state = non_empty(environment, "CLOISTER_STATE").value_or(root ? "/var/lib/cloister" : data + "/cloister");
+  out.run = non_empty(environment, "CLOISTER_RUN").value_or(root ? "/run/cloister" : runtime + "/cloister");
+  for (const auto& path : {out.home, out.state, out.run}) {
+    if (!path.starts_with('/')) {
+      return fail(ErrorKind::invalid, "'{}' is not an absolute path (set HOME, or CLOISTER_HOME, _STATE and _RUN)", path);
+    }
+  }
+  return out;
+}
+
+Status check_enclave_name(std::string_view name) {
+  bool characters = std::all_of(name.begin(), name.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
+  });
+  if (name.empty() || name.size() > kMaxEnclaveName || !characters) {
+    return fail(ErrorKind::invalid, "enclave name '{}' is not 1 to {} of a-z, 0-9, -", name, kMaxEnclaveName);
+  }
+  return {};
+}
+
+}  // namespace cloister::host

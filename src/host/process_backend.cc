@@ -1,0 +1,112 @@
+#include "host/process_backend.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/sysinfo.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "host/background.h"
+#include "sys/file.h"
+#include "sys/process.h"
+
+namespace cloister::host {
+
+namespace {
+
+constexpr std::uint64_t kMib = 1024 * 1024;
+constexpr std::size_t kLogTail = 2000;  // bytes shown when the enclave did not come up
+
+std::uint64_t default_share_mib() {
+  struct sysinfo info {};
+  ::sysinfo(&info);
+  return std::max<std::uint64_t>(64, std::uint64_t{info.totalram} * info.mem_unit / kMib / 4);
+}
+
+// control.sock and lanes.sock are the enclave's; parent/ is the one directory that its keeper sees of the host.
+Status make_run_directory(const std::string& directory) {
+  TRY(sys::make_directories(directory, 0755));
+  if (::chmod(directory.c_str(), 0700) != 0) return fail_errno(directory);
+  TRY(sys::make_directories(directory + "/parent", 0755));
+  return {};
+}
+
+std::string log_tail(const std::string& path) {
+  auto bytes = sys::read_file(path, 1024 * 1024);
+  if (!bytes) return "";
+  auto text = std::string(as_text(*bytes));
+  return text.substr(text.size() > kLogTail ? text.size() - kLogTail : 0);
+}
+
+std::vector<std::string> supervisor_arguments(const Paths& paths, const UpOptions& options, const Simulation& simulation) {
+  auto share_mib = options.share_mib != 0 ? options.share_mib : default_share_mib();
+  return {simulation.supervisor,
+          "--run-directory", paths.enclave(options.name),
+          "--trust", simulation.trust_file,
+          "--runtime", simulation.runtime_file,
+          "--development-root", paths.development_root(),
+          "--share-mib", std::to_string(share_mib)};
+}
+
+Status await_start(pid_t pid, const sys::Endpoint& control, const std::string& log) {
+  auto deadline = sys::Deadline::after(kStartTimeout);
+  while (!deadline.passed()) {
+    if (sys::connect(control, deadline)) return {};
+    if (::waitpid(pid, nullptr, WNOHANG) == pid) break;
+    ::poll(nullptr, 0, 20);
+  }
+  return fail(ErrorKind::unavailable, "the enclave did not come up:\n{}", log_tail(log));
+}
+
+EnclaveRecord make_record(const Paths& paths, const UpOptions& options, const Simulation& simulation) {
+  auto directory = paths.enclave(options.name);
+  EnclaveRecord record;
+  record.name = options.name;
+  record.backend = "process";
+  record.mode = "simulated";
+  record.control = sys::Endpoint::unix_socket(directory + "/control.sock");
+  record.lanes = sys::Endpoint::unix_socket(directory + "/lanes.sock");
+  record.proxy = sys::Endpoint::unix_socket(directory + "/parent/proxy.sock");
+  record.measurements = simulation.measurements;
+  return record;
+}
+
+}  // namespace
+
+std::string enclave_log_path(const Paths& paths, const std::string& name) { return paths.enclave(name) + "/enclave.log"; }
+
+Result<EnclaveRecord> start_process_enclave(const Paths& paths, const UpOptions& options) {
+  TRY(check_enclave_name(options.name));
+  if (::geteuid() != 0) return fail(ErrorKind::denied, "the process backend needs root, to build the walls of jobs");
+  if (auto running = read_record(paths, options.name); running && running->alive()) {
+    Error error(ErrorKind::unavailable, fmt::format("enclave '{}' is running already", options.name));
+    return std::unexpected(std::move(error).with_hint("run: cloister status, or cloister down"));
+  }
+  auto simulation = TRY(compose_simulation(paths.state + "/simulated/" + options.name, options.kms_ca));
+  TRY(make_run_directory(paths.enclave(options.name)));
+  auto log = enclave_log_path(paths, options.name);
+  auto record = make_record(paths, options, simulation);
+  record.pid = TRY(start_in_background(supervisor_arguments(paths, options, simulation), log));
+  if (auto up = await_start(record.pid, record.control, log); !up) {
+    ::kill(record.pid, SIGTERM);
+    return std::unexpected(up.error());
+  }
+  record.started = process_start_time(record.pid);
+  auto root = TRY(sys::read_file(paths.development_root() + "/root.pem", kMaxRecord));
+  record.root_pem = std::string(as_text(root));
+  TRY(write_record(paths, record));
+  return record;
+}
+
+Status stop_process_enclave(const Paths& paths, const EnclaveRecord& record) {
+  TRY(stop_in_background(record.pid, record.started, kStopTimeout));
+  std::error_code ignored;
+  std::filesystem::remove_all(paths.enclave(record.name), ignored);
+  return {};
+}
+
+}  // namespace cloister::host

@@ -1,0 +1,158 @@
+#include "kms/credentials.h"
+
+#include <cstdlib>
+
+#include "base/log.h"
+#include "kms/arn.h"
+#include "kms/profile.h"
+
+namespace cloister::kms {
+
+namespace {
+
+// The value as a Secret, without leaving the text behind.
+std::optional<Secret> secret_from(std::optional<std::string> text) {
+  if (!text || text->empty()) return std::nullopt;
+  Secret out(as_bytes(*text));
+  wipe(*text);
+  return out;
+}
+
+class EnvironmentSource final : public CredentialSource {
+ public:
+  explicit EnvironmentSource(Environment environment) : environment_(std::move(environment)) {}
+  std::string name() const override { return "the environment"; }
+
+  Result<Credentials> load() override {
+    auto id = environment_("AWS_ACCESS_KEY_ID").value_or("");
+    auto secret = secret_from(environment_("AWS_SECRET_ACCESS_KEY"));
+    if (id.empty() && !secret) return fail(ErrorKind::not_found, "AWS_ACCESS_KEY_ID is not set");
+    if (id.empty() || !secret) {
+      return fail(ErrorKind::invalid, "only one of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY is set");
+    }
+    return Credentials{std::move(id), *std::move(secret), secret_from(environment_("AWS_SESSION_TOKEN"))};
+  }
+
+ private:
+  Environment environment_;
+};
+
+// The settings of a profile that credentials are made of.
+struct ProfileSettings {
+  std::string id;
+  Secret secret;
+  Secret token;
+  std::string elsewhere;  // a setting that says credentials come from a mechanism this program lacks
+
+  // The first file wins.
+  void take(std::string_view key, std::string_view value) {
+    if (key == "aws_access_key_id" && id.empty()) id = value;
+    if (key == "aws_secret_access_key" && secret.empty()) secret = Secret(as_bytes(value));
+    if (key == "aws_session_token" && token.empty()) token = Secret(as_bytes(value));
+    bool foreign =
+        key == "role_arn" || key == "credential_process" || key == "sso_session" || key == "sso_start_url";
+    if (foreign) elsewhere = key;
+  }
+};
+
+class SharedFileSource final : public CredentialSource {
+ public:
+  explicit SharedFileSource(Environment environment) : files_(std::move(environment)) {}
+  std::string name() const override { return "the shared AWS files"; }
+
+  Result<Credentials> load() override {
+    ProfileSettings found;
+    auto there = TRY(files_.visit([&](auto key, auto value) { found.take(key, value); }));
+    auto profile = escape_controls(files_.profile());
+    if (!there && files_.profile_was_named()) {
+      return fail(ErrorKind::invalid, "profile '{}' is not in the shared AWS files", profile);
+    }
+    if (found.id.empty() && found.secret.empty()) return absent(found, profile);
+    if (found.id.empty() || found.secret.empty()) {
+      return fail(ErrorKind::invalid, "profile '{}' has only half of a key", profile);
+    }
+    Credentials out{std::move(found.id), std::move(found.secret), std::nullopt};
+    if (!found.token.empty()) out.session_token = std::move(found.token);
+    return out;
+  }
+
+ private:
+  static std::unexpected<Error> absent(const ProfileSettings& found, std::string_view profile) {
+    if (found.elsewhere.empty())
+      return fail(ErrorKind::not_found, "profile '{}' has no credentials", profile);
+    Error error(ErrorKind::invalid,
+                fmt::format("profile '{}' uses {}, which is not supported", profile, found.elsewhere));
+    return std::unexpected(std::move(error).with_hint(
+        fmt::format("eval \"$(aws configure export-credentials --profile {} --format env)\"", profile)));
+  }
+  SharedFiles files_;
+};
+
+}  // namespace
+
+Credentials Credentials::copy() const {
+  Credentials out{access_key_id, secret_access_key.copy(), std::nullopt};
+  if (session_token) out.session_token = session_token->copy();
+  return out;
+}
+
+Environment process_environment() {
+  return [](std::string_view name) -> std::optional<std::string> {
+    const char* value = std::getenv(std::string(name).c_str());
+    return value == nullptr ? std::nullopt : std::optional<std::string>(value);
+  };
+}
+
+std::unique_ptr<CredentialSource> from_environment(Environment environment) {
+  return std::make_unique<EnvironmentSource>(std::move(environment));
+}
+
+std::unique_ptr<CredentialSource> from_shared_files(Environment environment) {
+  return std::make_unique<SharedFileSource>(std::move(environment));
+}
+
+std::string CredentialChain::name() const {
+  std::string out;
+  for (const auto& source : sources_) out += (out.empty() ? "" : ", ") + source->name();
+  return out;
+}
+
+Result<Credentials> CredentialChain::load() {
+  for (const auto& source : sources_) {
+    auto loaded = source->load();
+    if (loaded || loaded.error().kind() != ErrorKind::not_found) {
+      return std::move(loaded).context("AWS credentials from " + source->name());
+    }
+  }
+  Error error(ErrorKind::not_found, fmt::format("no AWS credentials in {}", name()));
+  return std::unexpected(
+      std::move(error).with_hint("set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run `aws configure`"));
+}
+
+CredentialChain default_chain(const Environment& environment) {
+  CredentialChain chain;
+  chain.add(from_environment(environment));
+  chain.add(from_shared_files(environment));
+  return chain;
+}
+
+Result<std::string> find_region(const Environment& environment) {
+  std::string region;
+  for (const char* name : {"AWS_REGION", "AWS_DEFAULT_REGION"}) {
+    if (region.empty()) region = environment(name).value_or("");
+  }
+  if (region.empty()) {
+    TRY(SharedFiles(environment).visit([&](auto key, auto value) {
+      if (key == "region" && region.empty()) region = value;
+    }));
+  }
+  if (region.empty()) {
+    Error error(ErrorKind::not_found, "no AWS region is set");
+    return std::unexpected(std::move(error).with_hint("set AWS_REGION, for example AWS_REGION=eu-central-1"));
+  }
+  if (!is_region(region))
+    return fail(ErrorKind::invalid, "'{}' is not an AWS region", escape_controls(region));
+  return region;
+}
+
+}  // namespace cloister::kms

@@ -1,0 +1,41 @@
+// A source tree on its way into a package: what is in it, and its tar stream. The walk is by directory
+// handles, follows no link, and every size and type comes from the descriptor that is read: a file that
+// changes while it is packed is an error with its name.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+
+#include "package/sink.h"
+#include "package/tar.h"
+#include "sys/dir.h"
+
+namespace cloister::package {
+
+inline constexpr std::uint64_t kMaxTarEntries = 1'000'000;
+
+inline constexpr std::uint64_t kUnpackPage = 4096;  // bytes
+
+// What a member costs when it is unpacked: its content in whole pages, and one page for whatever has none.
+std::uint64_t unpacked_cost(std::uint64_t size);
+
+struct TreeSize {
+  std::uint64_t entries = 0;
+  std::uint64_t bytes = 0;     // of regular files
+  std::uint64_t unpacked = 0;  // sum of unpacked_cost
+};
+
+// Walks the tree and refuses what cannot be packed: devices, sockets, fifos, links that lead out, a top-level
+// .cloister, paths too long or too deep. Reads no content.
+Result<TreeSize> survey_tree(const sys::Dir& source);
+
+// The bytes of file content written so far.
+using TreeProgress = std::function<void(std::uint64_t bytes)>;
+
+// The whole tar stream: the manifest first if there is one, then the tree in order of names (bytewise,
+// parents first), then two zero blocks. Owner 0:0, modes & 0777, times in whole seconds. Hard links become
+// files of their own, holes become zeros.
+Status write_tar(const sys::Dir& source, const std::optional<Bytes>& manifest, const Sink& sink,
+                 const TreeProgress& progress = {});
+
+}  // namespace cloister::package

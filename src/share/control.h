@@ -1,0 +1,49 @@
+// The share server's process: fixed structs over its control socket, lanes as descriptors beside them. Every
+// message is answered by one ControlReply with the same id; replies to `invalidate` come when it is done and
+// may be overtaken.
+#pragma once
+
+#include <cstdint>
+
+#include "share/server.h"
+#include "sys/message_socket.h"
+
+namespace cloister::share {
+
+enum class ControlKind : std::uint32_t {
+  add_lane = 1,      // one descriptor: a socket whose hello is done
+  add_notifier = 2,  // one descriptor: likewise
+  invalidate = 3,    // all mounts of the share
+  stats = 4,
+};
+
+struct ControlMessage {
+  ControlKind kind = ControlKind::stats;
+  std::uint32_t reserved = 0;
+  std::uint64_t id = 0;  // of the caller's choice
+  std::uint64_t session =
+      0;  // which mount a lane belongs to: the caller's number. A mount ends with its last lane
+};
+
+enum class ControlStatus : std::uint32_t {
+  ok = 0,
+  full = 1,         // too many lanes, mounts or pending messages
+  unconfirmed = 2,  // a client did not confirm an invalidation in time
+  invalid = 3,      // unknown kind, or descriptors missing
+  failed = 4,
+};
+
+struct ControlReply {
+  ControlKind kind = ControlKind::stats;
+  ControlStatus status = ControlStatus::ok;
+  std::uint64_t id = 0;
+  ServerStats stats;           // filled for `stats`: sums over all mounts
+  std::uint64_t sessions = 0;  // likewise
+  std::uint64_t lanes = 0;
+};
+
+// The main loop. The caller has already put the process behind its walls. Ends, lanes included, when the
+// control socket closes; returns the process's exit code.
+int run_server(sys::MessageSocket control, sys::Dir root, ServerOptions options);
+
+}  // namespace cloister::share

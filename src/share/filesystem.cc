@@ -1,0 +1,203 @@
+#include "share/filesystem.h"
+
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "share/limits.h"
+#include "share/notify.h"
+#include "share/wire.h"
+
+namespace cloister::share {
+
+namespace {
+
+constexpr std::size_t kSpareDescriptors = 128;   // lanes, control, and what an operation opens for a moment
+constexpr mode_t kStripped = S_ISUID | S_ISGID;  // bits that no file of a share has in the client's eyes
+constexpr std::uint32_t kBlockSize = 4096;       // bytes; what stat(2) suggests for I/O
+
+// Inodes and handles are descriptors: they cannot be more than the process may have.
+void fit_limits(ServerOptions& options) {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return;
+  std::size_t all = std::max<std::size_t>(limit.rlim_cur, 2 * kSpareDescriptors) - kSpareDescriptors;
+  options.max_handles = std::min(options.max_handles, all / 4);
+  options.max_inodes = std::min(options.max_inodes, all - options.max_handles);
+}
+
+}  // namespace
+
+void ReplyBody::put(ByteView bytes) {
+  std::copy(bytes.begin(), bytes.end(), room_.subspan(size_, bytes.size()).begin());
+  size_ += bytes.size();
+}
+
+fuse_attr attributes_of(const struct stat& info) {
+  auto seconds = [](const timespec& time) { return static_cast<std::uint64_t>(time.tv_sec); };
+  auto rest = [](const timespec& time) { return static_cast<std::uint32_t>(time.tv_nsec); };
+  fuse_attr out{};
+  out.ino = info.st_ino;
+  out.size = static_cast<std::uint64_t>(info.st_size);
+  out.blocks = static_cast<std::uint64_t>(info.st_blocks);
+  out.atime = seconds(info.st_atim);
+  out.mtime = seconds(info.st_mtim);
+  out.ctime = seconds(info.st_ctim);
+  out.atimensec = rest(info.st_atim);
+  out.mtimensec = rest(info.st_mtim);
+  out.ctimensec = rest(info.st_ctim);
+  out.mode = info.st_mode & ~kStripped;
+  out.nlink = static_cast<std::uint32_t>(info.st_nlink);
+  out.uid = info.st_uid;
+  out.gid = info.st_gid;
+  out.blksize = kBlockSize;
+  return out;
+}
+
+fuse_entry_out entry_of(const Inode& inode, const struct stat& info) {
+  fuse_entry_out out{};
+  out.nodeid = inode.id;
+  out.entry_valid = kEntryLifetimeSeconds;
+  out.attr_valid = kAttrLifetimeSeconds;
+  out.attr = attributes_of(info);
+  return out;
+}
+
+Outcome<std::string> read_link(int path) {
+  char target[kMaxSymlink + 1];
+  ssize_t length = ::readlinkat(path, "", target, sizeof target);
+  if (length < 0) return refuse_errno();
+  if (static_cast<std::size_t>(length) > kMaxSymlink) return refuse(ENAMETOOLONG);
+  return std::string(target, static_cast<std::size_t>(length));
+}
+
+Result<std::unique_ptr<FileSystem>> FileSystem::create(sys::Dir root, ServerOptions options) {
+  if (!options.proc_self_fd) options.proc_self_fd = TRY(sys::Dir::open("/proc/self/fd"));
+  if (options.host_links == nullptr) options.host_links = std::make_shared<HostLinks>();
+  sys::Fd path(::openat(root.descriptor(), ".", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  struct stat info{};
+  if (!path || ::fstat(path.get(), &info) != 0) return fail_errno("the share's root");
+  fit_limits(options);
+  ::umask(0);
+  std::unique_ptr<FileSystem> out(new FileSystem(std::move(path), info, std::move(options)));
+  // Fails here rather than at the first file, if the handle on /proc/self/fd is another process's.
+  auto again = out->reopen(out->inodes_.root()->handle.get(), O_PATH | O_DIRECTORY);
+  struct stat seen{};
+  if (!again || ::fstat(again->get(), &seen) != 0 || seen.st_ino != info.st_ino ||
+      seen.st_dev != info.st_dev) {
+    return fail(ErrorKind::system, "the share server cannot reach its own descriptors through /proc/self/fd");
+  }
+  return out;
+}
+
+FileSystem::FileSystem(sys::Fd root, const struct stat& info, ServerOptions options)
+    : proc_self_fd_(std::move(options.proc_self_fd)),
+      host_links_(std::move(options.host_links)),
+      device_(info.st_dev),
+      inodes_(std::move(root), info, options.max_inodes),
+      handles_(options.max_handles) {}
+
+Outcome<void> FileSystem::run(const fuse_in_header& caller, const Body& body, ReplyBody& out) {
+  return std::visit([&](const auto& request) { return run(caller, request, out); }, body);
+}
+
+void FileSystem::forget_all() {
+  handles_.clear();
+  inodes_.forget_all();
+}
+
+Outcome<sys::Fd> FileSystem::child(const Inode& parent, const char* name, int flags, mode_t mode) const {
+  open_how how{};
+  how.flags = static_cast<std::uint64_t>(flags | O_CLOEXEC | O_NOFOLLOW);
+  how.mode = mode;
+  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV;
+  long fd = ::syscall(SYS_openat2, parent.handle.get(), name, &how, sizeof how);
+  if (fd < 0) return refuse(errno == EXDEV ? ENOENT : errno);
+  return sys::Fd(static_cast<int>(fd));
+}
+
+Outcome<sys::Fd> FileSystem::reopen(int fd, int flags) const {
+  int again = ::openat(proc_self_fd_.descriptor(), std::to_string(fd).c_str(), flags | O_CLOEXEC);
+  if (again < 0) return refuse_errno();
+  return sys::Fd(again);
+}
+
+Outcome<std::size_t> FileSystem::depth(const Inode& directory) const {
+  sys::Fd above;
+  int at = directory.handle.get();
+  for (std::size_t count = 0; count <= kMaxDepth; ++count) {
+    struct stat info{};
+    if (::fstat(at, &info) != 0) return refuse_errno();
+    if (info.st_dev != device_) return refuse(EXDEV);
+    if (info.st_ino == inodes_.root()->number) return count;
+    above = sys::Fd(::openat(at, "..", O_PATH | O_DIRECTORY | O_CLOEXEC));
+    if (!above) return refuse_errno();
+    at = above.get();
+  }
+  return refuse(ELOOP);
+}
+
+bool FileSystem::link_visible(const Inode& parent, ino_t link, std::string_view target) const {
+  if (host_links_->is_host_made(link, parent.number, target)) return true;
+  auto up = climbs(target);
+  if (!up) return false;
+  if (*up == 0) return true;
+  auto below_root = depth(parent);
+  return below_root && *up <= *below_root;
+}
+
+bool FileSystem::visible(const Inode& parent, int path, const struct stat& info) const {
+  if (S_ISREG(info.st_mode) || S_ISDIR(info.st_mode)) return true;
+  if (!S_ISLNK(info.st_mode)) return false;
+  auto target = read_link(path);
+  return target && link_visible(parent, info.st_ino, *target);
+}
+
+Outcome<FileSystem::Found> FileSystem::introduce(const Inode& parent, std::string_view name, sys::Fd path) {
+  Found found;
+  if (::fstat(path.get(), &found.info) != 0) return refuse_errno();
+  if (!visible(parent, path.get(), found.info)) return refuse(ENOENT);
+  found.inode = TRY(inodes_.reference(std::move(path), found.info));
+  if (!inodes_.name(*found.inode, parent.id, name)) {
+    inodes_.forget(found.inode->id, 1);
+    return refuse(ENOENT);
+  }
+  inodes_.tell(*found.inode, found.info);
+  return found;
+}
+
+Outcome<FileSystem::Found> FileSystem::look_up(const Inode& parent, const char* name) {
+  return introduce(parent, name, TRY(child(parent, name, O_PATH)));
+}
+
+bool FileSystem::still_leads(const Entry& entry, const Inode& inode) const {
+  auto parent = inodes_.find(entry.parent);
+  if (!parent) return false;
+  auto path = child(**parent, entry.name.c_str(), O_PATH);
+  struct stat info{};
+  if (!path || ::fstat(path->get(), &info) != 0 || info.st_ino != inode.number) return false;
+  return visible(**parent, path->get(), info);
+}
+
+std::vector<Bytes> FileSystem::changed() {
+  std::vector<Bytes> out;
+  for (const auto& inode : inodes_.all()) {
+    struct stat info{};
+    if (::fstat(inode->handle.get(), &info) != 0) continue;
+    if (!inodes_.unchanged(*inode, info)) {
+      out.push_back(encode_inval_inode(inode->id));
+      inodes_.tell(*inode, info);
+    }
+    for (const auto& entry : inodes_.entries(*inode)) {
+      if (still_leads(entry, *inode)) continue;
+      out.push_back(encode_inval_entry(entry.parent, entry.name));
+      inodes_.unname(*inode, entry.parent, entry.name);
+    }
+  }
+  return out;
+}
+
+}  // namespace cloister::share

@@ -1,0 +1,134 @@
+// FileSystem: FUSE's operations on a directory. Thread-safe: any number of lanes call run() at once. Owned by
+// a Server.
+//
+// An inode is held by an O_PATH descriptor. Names are resolved one checked component at a time below such a
+// descriptor, never through a link and never across a mount. Contents are opened again through /proc/self/fd,
+// which leads to the inode itself, whatever became of its name: an unlinked file stays usable, a swapped name
+// does not matter.
+#pragma once
+
+#include <memory>
+
+#include "share/handle_table.h"
+#include "share/inode_table.h"
+#include "share/links.h"
+#include "share/request.h"
+#include "share/server.h"
+#include "sys/dir.h"
+
+namespace cloister::share {
+
+// The body of a reply under construction. It is never too small: every size was bounded when the request was
+// decoded.
+class ReplyBody {
+ public:
+  explicit ReplyBody(MutableByteView room) : room_(room) {}
+  MutableByteView room() const { return room_.subspan(size_); }
+  void advance(std::size_t count) { size_ += count; }
+  void put(ByteView bytes);
+  std::size_t size() const { return size_; }
+
+ private:
+  MutableByteView room_;
+  std::size_t size_ = 0;
+};
+
+class FileSystem {
+ public:
+  static Result<std::unique_ptr<FileSystem>> create(sys::Dir root, ServerOptions options);
+
+  Outcome<void> run(const fuse_in_header& caller, const Body& body, ReplyBody& out);
+  // The notifications that bring the client up to date; from here on it counts as told.
+  std::vector<Bytes> changed();
+  void forget_all();
+  std::size_t inode_count() const { return inodes_.size(); }
+  std::size_t handle_count() const { return handles_.size(); }
+
+ private:
+  using Caller = fuse_in_header;
+  FileSystem(sys::Fd root, const struct stat& info, ServerOptions options);
+
+  // names.cc
+  Outcome<void> run(const Caller& caller, const Lookup& in, ReplyBody& out);
+  Outcome<void> run(const Caller& caller, const MakeNode& in, ReplyBody& out);
+  Outcome<void> run(const Caller& caller, const MakeDir& in, ReplyBody& out);
+  Outcome<void> run(const Caller& caller, const Symlink& in, ReplyBody& out);
+  Outcome<void> run(const Caller& caller, const Link& in, ReplyBody& out);
+  Outcome<void> run(const Caller& caller, const Unlink& in, ReplyBody& out);
+  Outcome<void> run(const Caller& caller, const RemoveDir& in, ReplyBody& out);
+  Outcome<void> run(const Caller& caller, const Rename& in, ReplyBody& out);
+  Outcome<void> run(const Caller& caller, const Forget& in, ReplyBody& out);
+  Outcome<void> run(const Caller& caller, const BatchForget& in, ReplyBody& out);
+  // files.cc
+  Outcome<void> run(const Caller& caller, const Create& in, ReplyBody& out);
+  Outcome<void> run(const Caller& caller, const TmpFile& in, ReplyBody& out);
+  Outcome<void> run(const Caller& caller, const Open& in, ReplyBody& out);
+  Outcome<void> run(const Caller& caller, const Read& in, ReplyBody& out);
+  Outcome<void> run(const Caller& caller, const Write& in, ReplyBody& out);
+  Outcome<void> run(const Caller& caller, const Release& in, ReplyBody& out);
+  Outcome<void> run(const Caller& caller, const Fsync& in, ReplyBody& out);
+  Outcome<void> run(const Caller& caller, const Allocate& in, ReplyBody& out);
+  Outcome<void> run(const Caller& caller, const Seek& in, ReplyBody& out);
+  Outcome<void> run(const Caller& caller, const CopyRange& in, ReplyBody& out);
+  // attributes.cc
+  Outcome<void> run(const Caller& caller, const GetAttr& in, ReplyBody& out);
+  Outcome<void> run(const Caller& caller, const SetAttr& in, ReplyBody& out);
+  Outcome<void> run(const Caller& caller, const ReadLink& in, ReplyBody& out);
+  Outcome<void> run(const Caller& caller, const StatFs& in, ReplyBody& out);
+  Outcome<void> run(const Caller& caller, const SetXattr& in, ReplyBody& out);
+  Outcome<void> run(const Caller& caller, const GetXattr& in, ReplyBody& out);
+  Outcome<void> run(const Caller& caller, const ListXattr& in, ReplyBody& out);
+  Outcome<void> run(const Caller& caller, const RemoveXattr& in, ReplyBody& out);
+  // directories.cc
+  Outcome<void> run(const Caller& caller, const OpenDir& in, ReplyBody& out);
+  Outcome<void> run(const Caller& caller, const ReadDir& in, ReplyBody& out);
+  Outcome<void> run(const Caller& caller, const ReleaseDir& in, ReplyBody& out);
+  Outcome<void> run(const Caller& caller, const FsyncDir& in, ReplyBody& out);
+  Outcome<void> run(const Caller& caller, const Destroy& in, ReplyBody& out);
+
+  // The child of that name: openat2(2) that follows nothing and stays on this mount.
+  Outcome<sys::Fd> child(const Inode& parent, const char* name, int flags, mode_t mode = 0) const;
+  // The inode behind any descriptor, opened anew.
+  Outcome<sys::Fd> reopen(int fd, int flags) const;
+  // Whether the client may see a file of this kind here; `path` is its O_PATH descriptor.
+  bool visible(const Inode& parent, int path, const struct stat& info) const;
+  bool link_visible(const Inode& parent, ino_t link, std::string_view target) const;
+  // How many directories lie between this one and the share's root.
+  Outcome<std::size_t> depth(const Inode& directory) const;
+
+  struct Found {
+    InodePtr inode;
+    struct stat info{};
+  };
+  // Hands the child to the client: one reference more, name and attributes noted. ENOENT: not for its eyes.
+  Outcome<Found> introduce(const Inode& parent, std::string_view name, sys::Fd path);
+  Outcome<Found> look_up(const Inode& parent, const char* name);
+  // Gives a new file to the user who made it, where the client tells who that is.
+  Outcome<void> adopt(const Caller& caller, int path) const;
+  // Looks up what was just made, adopts it and replies with its entry.
+  Outcome<void> reply_made(const Caller& caller, const Inode& parent, const Name& name, ReplyBody& out);
+  void moved(const Inode& from, const Name& old_name, const Inode& to, const Name& new_name);
+  Outcome<void> remove_hidden(const Inode& parent, const Name& name);
+  Outcome<sys::Fd> make_or_open(const Caller& caller, const Inode& parent, const Create& in);
+  Outcome<void> reply_opened(const Found& found, sys::Fd fd, ReplyBody& out);
+  Outcome<void> set_size(const Inode& inode, const fuse_setattr_in& in);
+  Outcome<void> set_attributes(const Inode& inode, const fuse_setattr_in& in);
+  Outcome<sys::Fd> open_for_xattrs(NodeId node, int error_for_links) const;
+  Outcome<bool> put_entry(const OpenDirectory& directory, const struct Dirent& entry, bool plus,
+                          std::size_t room, ReplyBody& out);
+  bool still_leads(const Entry& entry, const Inode& inode) const;
+
+  sys::Dir proc_self_fd_;
+  std::shared_ptr<HostLinks> host_links_;
+  dev_t device_;
+  InodeTable inodes_;
+  HandleTable handles_;
+};
+
+// The attributes that the client sees: no setuid, no setgid, no device numbers.
+fuse_attr attributes_of(const struct stat& info);
+fuse_entry_out entry_of(const Inode& inode, const struct stat& info);
+// The target of the link behind an O_PATH descriptor.
+Outcome<std::string> read_link(int path);
+
+}  // namespace cloister::share

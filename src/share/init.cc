@@ -1,0 +1,66 @@
+#include "share/init.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "share/limits.h"
+#include "share/wire.h"
+
+namespace cloister::share {
+
+namespace {
+
+constexpr std::uint32_t kOldestMinor = 28;    // Linux 4.20: more than 32 pages in a request
+constexpr std::size_t kShortInit = 16;        // bytes of fuse_init_in before Linux 5.17
+constexpr std::uint16_t kMaxBackground = 64;  // read-aheads and releases that the kernel keeps in flight
+constexpr std::uint16_t kCongestion = 48;
+
+// Not among them, on purpose: PASSTHROUGH, DAX, POSIX_ACL, IDMAP (the enclave must not reach that deep into
+// this kernel); WRITEBACK_CACHE (a job's changes would stay unseen); POSIX_LOCKS and FLOCK_LOCKS (the kernel
+// keeps locks itself); CACHE_SYMLINKS (a link is judged at each use); DONT_MASK, SECURITY_CTX, SUBMOUNTS.
+constexpr std::uint64_t kTaken =
+    static_cast<std::uint32_t>(FUSE_ASYNC_READ | FUSE_ATOMIC_O_TRUNC | FUSE_BIG_WRITES |
+                               FUSE_AUTO_INVAL_DATA | FUSE_DO_READDIRPLUS | FUSE_READDIRPLUS_AUTO |
+                               FUSE_ASYNC_DIO | FUSE_PARALLEL_DIROPS | FUSE_HANDLE_KILLPRIV_V2 |
+                               FUSE_MAX_PAGES | FUSE_INIT_EXT) |
+    FUSE_HAS_EXPIRE_ONLY;
+
+std::uint64_t offered(const fuse_init_in& in) {
+  std::uint64_t high = (in.flags & FUSE_INIT_EXT) != 0 ? in.flags2 : 0;
+  return in.flags | high << 32;
+}
+
+}  // namespace
+
+Result<InitAnswer> answer_init(ByteView request, std::uint32_t max_write) {
+  if (request.size() < sizeof(fuse_in_header) + kShortInit)
+    return fail(ErrorKind::invalid, "a FUSE INIT cut short");
+  auto header = load<fuse_in_header>(request);
+  fuse_init_in in{};
+  auto body = request.subspan(sizeof header);
+  std::memcpy(&in, body.data(), std::min(body.size(), sizeof in));
+  if (header.opcode != FUSE_INIT) return fail(ErrorKind::invalid, "the first FUSE request is not INIT");
+  if (in.major != FUSE_KERNEL_VERSION || in.minor < kOldestMinor) {
+    return fail(ErrorKind::unavailable, "this machine's FUSE protocol is {}.{}", in.major, in.minor);
+  }
+  auto flags = offered(in) & kTaken;
+  fuse_init_out out{};
+  out.major = FUSE_KERNEL_VERSION;
+  out.minor = FUSE_KERNEL_MINOR_VERSION;
+  out.max_readahead = std::min(in.max_readahead, max_write);
+  out.flags = static_cast<std::uint32_t>(flags);
+  out.flags2 = static_cast<std::uint32_t>(flags >> 32);
+  out.max_background = kMaxBackground;
+  out.congestion_threshold = kCongestion;
+  out.max_write = max_write;
+  out.time_gran = 1;
+  out.max_pages = static_cast<std::uint16_t>(
+      std::max(1U, max_write / static_cast<std::uint32_t>(::sysconf(_SC_PAGESIZE))));
+  fuse_out_header head{.len = sizeof head + sizeof out, .error = 0, .unique = header.unique};
+  InitAnswer answer{.reply = to_bytes(bytes_of(head)), .expire_only = (flags & FUSE_HAS_EXPIRE_ONLY) != 0};
+  append(answer.reply, bytes_of(out));
+  return answer;
+}
+
+}  // namespace cloister::share

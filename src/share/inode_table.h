@@ -1,0 +1,88 @@
+// The inodes that the client's kernel holds references to, by node number and by inode number, and what it
+// was told about each. Thread-safe. One table per mount.
+#pragma once
+
+#include <linux/fuse.h>
+#include <sys/stat.h>
+
+#include <memory>
+#include <mutex>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "share/outcome.h"
+#include "sys/fd.h"
+
+namespace cloister::share {
+
+using NodeId = std::uint64_t;
+
+// The attributes that the client was last told, to find out what changed behind its back.
+struct Told {
+  struct stat attributes{};
+  bool settled = false;  // the last change was long enough before, so that another one would show in ctime
+};
+
+// A name that leads the client to an inode.
+struct Entry {
+  NodeId parent = 0;
+  std::string name;
+};
+
+// One file, directory or link. Its O_PATH descriptor pins the inode, so the number cannot be given to
+// another. The constants are free to read; the rest is the table's.
+class Inode {
+ public:
+  Inode(NodeId node, const struct stat& info, sys::Fd path)
+      : id(node), number(info.st_ino), type(info.st_mode & S_IFMT), handle(std::move(path)) {}
+  const NodeId id;
+  const ino_t number;
+  const mode_t type;
+  const sys::Fd handle;  // O_PATH
+
+ private:
+  friend class InodeTable;
+  std::uint64_t lookups_ = 0;
+  Told told_;
+  std::vector<Entry> entries_;
+};
+using InodePtr = std::shared_ptr<Inode>;
+
+class InodeTable {
+ public:
+  // `root` is the O_PATH descriptor of the share's root: node 1, never forgotten.
+  InodeTable(sys::Fd root, const struct stat& info, std::size_t limit);
+
+  const InodePtr& root() const { return root_; }
+  // ESTALE: the client never got this number, or gave it back.
+  Outcome<InodePtr> find(NodeId node) const;
+  // The inode behind a fresh O_PATH descriptor, with one more reference from the client. ENFILE: the limit.
+  Outcome<InodePtr> reference(sys::Fd path, const struct stat& info);
+  // Takes back `count` references, at most those there are.
+  void forget(NodeId node, std::uint64_t count);
+  void forget_all();
+
+  void tell(Inode& inode, const struct stat& info);
+  bool unchanged(const Inode& inode, const struct stat& info) const;
+  // Remembers that the client reaches the inode by this name. Past the limit the oldest name of a file gives
+  // way; of a link every name must be known, so that one more is refused: false.
+  bool name(Inode& inode, NodeId parent, std::string_view name);
+  void unname(Inode& inode, NodeId parent, std::string_view name);
+  std::vector<Entry> entries(const Inode& inode) const;
+
+  // Nothing if the client does not know the inode.
+  InodePtr find_number(ino_t number) const;
+  std::vector<InodePtr> all() const;
+  std::size_t size() const;
+
+ private:
+  mutable std::mutex mutex_;
+  InodePtr root_;
+  std::size_t limit_;
+  NodeId next_ = 2;
+  std::unordered_map<NodeId, InodePtr> by_node_;
+  std::unordered_map<ino_t, InodePtr> by_number_;
+};
+
+}  // namespace cloister::share

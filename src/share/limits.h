@@ -1,0 +1,44 @@
+// The named limits of the shared folder. Both ends compile them in; the hello reply tells the client the
+// server's.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+
+namespace cloister::share {
+
+inline constexpr std::uint32_t kMaxWrite = 1024 * 1024;  // bytes of file data in one request or reply
+inline constexpr std::size_t kMaxOverhead = 4096;        // bytes of headers and names around them
+inline constexpr std::size_t kMaxMessage =
+    kMaxWrite + kMaxOverhead;  // bytes of one FUSE message, header included
+
+inline constexpr std::size_t kMaxLanes = 16;    // request lanes of one mount
+inline constexpr std::size_t kMaxSessions = 4;  // mounts of one share at the same time
+inline constexpr std::size_t kMaxInodes =
+    1U << 20;  // inodes one client may know; RLIMIT_NOFILE may set it lower
+inline constexpr std::size_t kMaxHandles = 1U << 16;  // open files and directories of one client
+inline constexpr std::size_t kMaxNamesPerInode =
+    8;  // names remembered for invalidation; hard links past it wait 1 s
+inline constexpr std::size_t kMaxSymlink = 4095;          // bytes of a link's target (PATH_MAX less the NUL)
+inline constexpr std::size_t kMaxDepth = 2048;            // directories above a link; deeper ones hide it
+inline constexpr std::size_t kMaxXattrValue = 64 * 1024;  // bytes (XATTR_SIZE_MAX)
+inline constexpr std::size_t kMaxForgets = kMaxMessage / 16;  // entries of one BATCH_FORGET
+inline constexpr std::uint64_t kMaxCopy =
+    64ULL * 1024 * 1024;  // bytes of one COPY_FILE_RANGE; longer ones come back short
+inline constexpr std::size_t kMaxHostLinks = 65536;  // links remembered as made by the client itself
+inline constexpr std::size_t kMaxHostLinkBytes = 16 * 1024 * 1024;  // bytes of their targets together
+inline constexpr std::size_t kMaxPendingInvalidations =
+    64;  // invalidate requests waiting in one server process
+
+// How long the client's kernel may believe an attribute or a name without asking again. Absent names are
+// never believed: a job may make them.
+inline constexpr std::uint64_t kAttrLifetimeSeconds = 1;
+inline constexpr std::uint64_t kEntryLifetimeSeconds = 1;
+
+inline constexpr std::chrono::seconds kHelloTimeout{10};
+inline constexpr std::chrono::seconds kReplyTimeout{120};  // the client gives the enclave up after it
+inline constexpr std::chrono::seconds kInvalidateTimeout{
+    5};  // the enclave stops waiting for a client after it
+
+}  // namespace cloister::share

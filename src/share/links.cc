@@ -1,0 +1,57 @@
+#include "share/links.h"
+
+#include <algorithm>
+
+namespace cloister::share {
+
+std::optional<std::size_t> climbs(std::string_view target) {
+  if (target.empty() || target.size() > kMaxSymlink || target.starts_with('/')) return std::nullopt;
+  if (target.find('\0') != std::string_view::npos) return std::nullopt;
+  std::size_t count = 0;
+  bool descending = false;
+  for (std::size_t at = 0; at <= target.size();) {
+    auto slash = std::min(target.find('/', at), target.size());
+    auto part = target.substr(at, slash - at);
+    at = slash + 1;
+    if (part.empty() || part == ".") continue;
+    if (part != "..") {
+      descending = true;
+    } else if (descending) {
+      return std::nullopt;
+    } else {
+      ++count;
+    }
+  }
+  return count;
+}
+
+void HostLinks::made(ino_t link, ino_t directory, std::string_view target) {
+  std::lock_guard lock(mutex_);
+  if (auto old = links_.find(link); old != links_.end()) {
+    bytes_ -= old->second.target.size();
+    links_.erase(old);
+  }
+  if (links_.size() >= kMaxHostLinks || bytes_ + target.size() > kMaxHostLinkBytes) return;
+  links_.emplace(link, Made{std::string(target), {directory}});
+  bytes_ += target.size();
+}
+
+void HostLinks::placed(ino_t link, ino_t from_directory, ino_t directory) {
+  std::lock_guard lock(mutex_);
+  auto found = links_.find(link);
+  if (found == links_.end()) return;
+  auto& known = found->second.directories;
+  bool was_ours = std::find(known.begin(), known.end(), from_directory) != known.end();
+  bool is_new = std::find(known.begin(), known.end(), directory) == known.end();
+  if (was_ours && is_new && known.size() < kMaxNamesPerInode) known.push_back(directory);
+}
+
+bool HostLinks::is_host_made(ino_t link, ino_t directory, std::string_view target) const {
+  std::lock_guard lock(mutex_);
+  auto found = links_.find(link);
+  if (found == links_.end() || found->second.target != target) return false;
+  const auto& known = found->second.directories;
+  return std::find(known.begin(), known.end(), directory) != known.end();
+}
+
+}  // namespace cloister::share

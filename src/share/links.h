@@ -1,0 +1,43 @@
+// Which symbolic links the client may see. A link that a job made could send the user's programs anywhere on
+// the user's machine, because it is there that links are followed.
+#pragma once
+
+#include <sys/types.h>
+
+#include <map>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "share/limits.h"
+
+namespace cloister::share {
+
+// How many directories the target climbs before it descends: the count of ".." at its front. Nothing if it
+// may lead anywhere: absolute, empty, too long, or with a ".." behind a name (the name may be a link, and
+// lead elsewhere).
+std::optional<std::size_t> climbs(std::string_view target);
+
+// The links that the client made itself, by inode, target and the directories where the client put them: a
+// job that moves one, or whose own link is given an inode number again, gains nothing. Bounded; links past
+// the limit are judged as a job's. Thread-safe; one table per share.
+class HostLinks {
+ public:
+  void made(ino_t link, ino_t directory, std::string_view target);
+  // The client gave the link another name in `directory`.
+  void placed(ino_t link, ino_t from_directory, ino_t directory);
+  bool is_host_made(ino_t link, ino_t directory, std::string_view target) const;
+
+ private:
+  struct Made {
+    std::string target;
+    std::vector<ino_t> directories;
+  };
+  mutable std::mutex mutex_;
+  std::map<ino_t, Made> links_;
+  std::size_t bytes_ = 0;
+};
+
+}  // namespace cloister::share

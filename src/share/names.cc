@@ -1,0 +1,166 @@
+// Operations on names: look up, make, remove, rename, forget.
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include <vector>
+
+#include "share/filesystem.h"
+#include "share/wire.h"
+
+namespace cloister::share {
+
+namespace {
+
+constexpr mode_t kSettableMode = 01777;  // never setuid or setgid
+
+}  // namespace
+
+Outcome<void> FileSystem::adopt(const Caller& caller, int path) const {
+  if (caller.uid == 0 && caller.gid == 0) return {};
+  if (::fchownat(path, "", caller.uid, caller.gid, AT_EMPTY_PATH) != 0) return refuse_errno();
+  return {};
+}
+
+Outcome<void> FileSystem::reply_made(const Caller& caller, const Inode& parent, const Name& name,
+                                     ReplyBody& out) {
+  auto path = TRY(child(parent, name.c_str(), O_PATH));
+  TRY(adopt(caller, path.get()));
+  auto found = TRY(introduce(parent, name.view(), std::move(path)));
+  out.put(bytes_of(entry_of(*found.inode, found.info)));
+  return {};
+}
+
+Outcome<void> FileSystem::run(const Caller& caller, const Lookup& in, ReplyBody& out) {
+  auto parent = TRY(inodes_.find(caller.nodeid));
+  auto found = TRY(look_up(*parent, in.name.c_str()));
+  out.put(bytes_of(entry_of(*found.inode, found.info)));
+  return {};
+}
+
+Outcome<void> FileSystem::run(const Caller& caller, const MakeNode& in, ReplyBody& out) {
+  if ((in.mode & S_IFMT) != S_IFREG && (in.mode & S_IFMT) != 0) return refuse(EPERM);
+  auto parent = TRY(inodes_.find(caller.nodeid));
+  TRY(child(*parent, in.name.c_str(), O_WRONLY | O_CREAT | O_EXCL, in.mode & kSettableMode));
+  auto done = reply_made(caller, *parent, in.name, out);
+  if (!done) ::unlinkat(parent->handle.get(), in.name.c_str(), 0);
+  return done;
+}
+
+Outcome<void> FileSystem::run(const Caller& caller, const MakeDir& in, ReplyBody& out) {
+  auto parent = TRY(inodes_.find(caller.nodeid));
+  if (::mkdirat(parent->handle.get(), in.name.c_str(), in.mode & kSettableMode) != 0) return refuse_errno();
+  auto done = reply_made(caller, *parent, in.name, out);
+  if (!done) ::unlinkat(parent->handle.get(), in.name.c_str(), AT_REMOVEDIR);
+  return done;
+}
+
+Outcome<void> FileSystem::run(const Caller& caller, const Symlink& in, ReplyBody& out) {
+  auto parent = TRY(inodes_.find(caller.nodeid));
+  if (::symlinkat(in.target.data(), parent->handle.get(), in.name.c_str()) != 0) return refuse_errno();
+  // What stands there now may already be a job's link: it is the client's only with the client's target.
+  auto path = TRY(child(*parent, in.name.c_str(), O_PATH));
+  struct stat info{};
+  if (::fstat(path.get(), &info) != 0) return refuse_errno();
+  if (S_ISLNK(info.st_mode)) host_links_->made(info.st_ino, parent->number, in.target);
+  auto done = reply_made(caller, *parent, in.name, out);
+  if (!done) ::unlinkat(parent->handle.get(), in.name.c_str(), 0);
+  return done;
+}
+
+Outcome<void> FileSystem::run(const Caller& caller, const Link& in, ReplyBody& out) {
+  auto parent = TRY(inodes_.find(caller.nodeid));
+  auto source = TRY(inodes_.find(in.source));
+  if (S_ISDIR(source->type)) return refuse(EPERM);
+  auto from = std::to_string(source->handle.get());
+  // The link in /proc/self/fd is followed to the inode, and no further if that is a link itself.
+  if (::linkat(proc_self_fd_.descriptor(), from.c_str(), parent->handle.get(), in.name.c_str(),
+               AT_SYMLINK_FOLLOW) != 0) {
+    return refuse_errno();
+  }
+  for (const auto& entry : inodes_.entries(*source)) {
+    if (auto known = inodes_.find(entry.parent))
+      host_links_->placed(source->number, (*known)->number, parent->number);
+  }
+  auto found = TRY(look_up(*parent, in.name.c_str()));
+  out.put(bytes_of(entry_of(*found.inode, found.info)));
+  return {};
+}
+
+Outcome<void> FileSystem::run(const Caller& caller, const Unlink& in, ReplyBody&) {
+  auto parent = TRY(inodes_.find(caller.nodeid));
+  if (::unlinkat(parent->handle.get(), in.name.c_str(), 0) != 0) return refuse_errno();
+  return {};
+}
+
+Outcome<void> FileSystem::run(const Caller& caller, const RemoveDir& in, ReplyBody&) {
+  auto parent = TRY(inodes_.find(caller.nodeid));
+  if (::unlinkat(parent->handle.get(), in.name.c_str(), AT_REMOVEDIR) == 0) return {};
+  if (errno != ENOTEMPTY) return refuse_errno();
+  TRY(remove_hidden(*parent, in.name));
+  if (::unlinkat(parent->handle.get(), in.name.c_str(), AT_REMOVEDIR) != 0) return refuse_errno();
+  return {};
+}
+
+// Empties a directory that looks empty to the client, who could not remove it otherwise.
+Outcome<void> FileSystem::remove_hidden(const Inode& parent, const Name& name) {
+  auto path = TRY(child(parent, name.c_str(), O_PATH | O_DIRECTORY));
+  struct stat info{};
+  if (::fstat(path.get(), &info) != 0) return refuse_errno();
+  Inode directory(0, info, std::move(path));
+  auto listing = TRY(reopen(directory.handle.get(), O_RDONLY | O_DIRECTORY));
+  std::unique_ptr<DIR, int (*)(DIR*)> stream(::fdopendir(listing.get()), ::closedir);
+  if (stream == nullptr) return refuse_errno();
+  listing.release();
+  std::vector<std::string> hidden;
+  while (const dirent* entry = ::readdir(stream.get())) {
+    std::string_view child_name = entry->d_name;
+    if (child_name == "." || child_name == "..") continue;
+    auto inner = child(directory, entry->d_name, O_PATH);
+    if (!inner) continue;
+    if (::fstat(inner->get(), &info) != 0 || visible(directory, inner->get(), info)) return refuse(ENOTEMPTY);
+    hidden.emplace_back(child_name);
+  }
+  for (const auto& each : hidden) ::unlinkat(directory.handle.get(), each.c_str(), 0);
+  return {};
+}
+
+Outcome<void> FileSystem::run(const Caller& caller, const Rename& in, ReplyBody&) {
+  constexpr std::uint32_t kKnown = RENAME_NOREPLACE | RENAME_EXCHANGE;
+  if ((in.flags & ~kKnown) != 0 || in.flags == kKnown) return refuse(EINVAL);
+  auto from = TRY(inodes_.find(caller.nodeid));
+  auto to = TRY(inodes_.find(in.to_parent));
+  if (::renameat2(from->handle.get(), in.from.c_str(), to->handle.get(), in.to.c_str(), in.flags) != 0) {
+    return refuse_errno();
+  }
+  moved(*from, in.from, *to, in.to);
+  if (in.flags == RENAME_EXCHANGE) moved(*to, in.to, *from, in.from);
+  return {};
+}
+
+// The client's kernel renames its own entry without asking again: its new name must be known here too.
+void FileSystem::moved(const Inode& from, const Name& old_name, const Inode& to, const Name& new_name) {
+  struct stat info{};
+  if (::fstatat(to.handle.get(), new_name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) return;
+  if (S_ISLNK(info.st_mode)) host_links_->placed(info.st_ino, from.number, to.number);
+  auto inode = inodes_.find_number(info.st_ino);
+  if (inode == nullptr) return;
+  inodes_.unname(*inode, from.id, old_name.view());
+  inodes_.name(*inode, to.id, new_name.view());
+}
+
+Outcome<void> FileSystem::run(const Caller& caller, const Forget& in, ReplyBody&) {
+  inodes_.forget(caller.nodeid, in.count);
+  return {};
+}
+
+Outcome<void> FileSystem::run(const Caller&, const BatchForget& in, ReplyBody&) {
+  for (std::size_t at = 0; at < in.entries.size(); at += sizeof(fuse_forget_one)) {
+    auto one = load<fuse_forget_one>(in.entries, at);
+    inodes_.forget(one.nodeid, one.nlookup);
+  }
+  return {};
+}
+
+}  // namespace cloister::share

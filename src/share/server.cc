@@ -1,0 +1,100 @@
+#include "share/server.h"
+
+#include <atomic>
+
+#include "share/filesystem.h"
+#include "share/notify.h"
+#include "share/request.h"
+#include "share/wire.h"
+
+namespace cloister::share {
+
+struct Server::Counters {
+  std::atomic<std::uint64_t> requests{0};
+  std::atomic<std::uint64_t> errors{0};
+  std::atomic<std::uint64_t> malformed{0};
+  std::atomic<std::uint64_t> bytes_read{0};
+  std::atomic<std::uint64_t> bytes_written{0};
+  std::atomic<std::uint64_t> notifications{0};
+};
+
+Result<std::unique_ptr<Server>> Server::create(sys::Dir root, ServerOptions options) {
+  return std::unique_ptr<Server>(new Server(TRY(FileSystem::create(std::move(root), std::move(options)))));
+}
+
+Server::Server(std::unique_ptr<FileSystem> fs)
+    : fs_(std::move(fs)), notifier_(std::make_unique<Notifier>()), counters_(std::make_unique<Counters>()) {}
+
+Server::~Server() = default;
+
+Result<std::size_t> Server::answer(ByteView request, MutableByteView reply) {
+  auto header = decode_header(request);
+  if (!header) {
+    ++counters_->malformed;
+    return std::unexpected(std::move(header).error());
+  }
+  ++counters_->requests;
+  ReplyBody body(reply.subspan(sizeof(fuse_out_header)));
+  auto done = [&]() -> Outcome<void> {
+    return fs_->run(*header, TRY(decode_body(*header, request)), body);
+  }();
+  if (!has_reply(header->opcode)) return 0;
+  fuse_out_header out{.len = sizeof(fuse_out_header), .error = 0, .unique = header->unique};
+  if (done) {
+    out.len += static_cast<std::uint32_t>(body.size());
+    if (header->opcode == FUSE_READ) counters_->bytes_read += body.size();
+    if (header->opcode == FUSE_WRITE) counters_->bytes_written += request.size() - sizeof(fuse_in_header);
+  } else {
+    ++counters_->errors;
+    out.error = -done.error().value;
+  }
+  store(reply, out);
+  return out.len;
+}
+
+void Server::serve_lane(sys::Stream& lane) {
+  MessageReader reader(lane, sizeof(fuse_in_header), kMaxMessage);
+  Bytes reply(kMaxMessage);
+  for (;;) {
+    auto request = reader.next();
+    if (!request || !request->has_value()) return;
+    auto size = answer(**request, reply);
+    if (!size) return;
+    if (*size > 0 && !lane.write_all(ByteView(reply).first(*size))) return;
+  }
+}
+
+void Server::serve_lane(sys::Fd lane) {
+  sys::FdStream stream(std::move(lane));
+  serve_lane(stream);
+}
+
+void Server::set_notifier(std::unique_ptr<sys::Stream> lane) {
+  notifier_->set(std::move(lane));
+}
+void Server::set_notifier(sys::Fd lane) {
+  set_notifier(std::make_unique<sys::FdStream>(std::move(lane)));
+}
+
+Status Server::invalidate_changed(sys::Deadline deadline) {
+  auto messages = fs_->changed();
+  counters_->notifications += messages.size();
+  return notifier_->deliver(messages, deadline).context("tell the client what changed");
+}
+
+void Server::forget_all() {
+  fs_->forget_all();
+}
+
+ServerStats Server::stats() const {
+  return {.requests = counters_->requests,
+          .errors = counters_->errors,
+          .malformed = counters_->malformed,
+          .bytes_read = counters_->bytes_read,
+          .bytes_written = counters_->bytes_written,
+          .inodes = fs_->inode_count(),
+          .handles = fs_->handle_count(),
+          .notifications = counters_->notifications};
+}
+
+}  // namespace cloister::share

@@ -1,0 +1,79 @@
+// Server: one mount of a share, answered from a directory. Made and owned by the share server's process; all
+// of it is thread-safe: one thread per lane, and any thread may invalidate.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "base/bytes.h"
+#include "share/limits.h"
+#include "sys/dir.h"
+#include "sys/stream.h"
+
+namespace cloister::share {
+
+class FileSystem;
+class HostLinks;
+class Notifier;
+
+struct ServerOptions {
+  // A handle on /proc/self/fd, opened by the very process that serves (not by its parent: "self" is resolved
+  // when it is opened) before its walls hid /proc. Absent: Server::create opens it. Inodes are re-opened
+  // through it.
+  sys::Dir proc_self_fd;
+  // The links that the client made, shared by all mounts of one share. Absent: a table of its own.
+  std::shared_ptr<HostLinks> host_links;
+  std::size_t max_inodes = kMaxInodes;
+  std::size_t max_handles = kMaxHandles;
+};
+
+struct ServerStats {
+  std::uint64_t requests = 0;
+  std::uint64_t errors = 0;     // requests answered with an error, ENOENT included
+  std::uint64_t malformed = 0;  // messages no kernel sends
+  std::uint64_t bytes_read = 0;
+  std::uint64_t bytes_written = 0;
+  std::uint64_t inodes = 0;
+  std::uint64_t handles = 0;
+  std::uint64_t notifications = 0;
+};
+
+class Server {
+ public:
+  // The directory is the share's root and must be all of its mount: nothing is served across a mount point.
+  // Sets the process's umask to 0, because modes come from the client with its own umask applied.
+  static Result<std::unique_ptr<Server>> create(sys::Dir root, ServerOptions options = {});
+  ~Server();
+
+  // Answers requests until the peer closes or sends what no kernel sends. Blocks: one thread per lane.
+  void serve_lane(sys::Stream& lane);
+  void serve_lane(sys::Fd lane);
+
+  // One request: writes the reply and returns its length, 0 where FUSE has none. invalid: not a FUSE message;
+  // close the lane. `reply` has room for kMaxMessage bytes.
+  Result<std::size_t> answer(ByteView request, MutableByteView reply);
+
+  // The lane that carries invalidations; a new one replaces the old.
+  void set_notifier(std::unique_ptr<sys::Stream> lane);
+  void set_notifier(sys::Fd lane);
+
+  // Compares what the client was told with what is there now, and returns when the client's kernel has
+  // dropped what changed. Call at a job's start and end. unavailable: the client did not confirm in time (its
+  // copies expire by themselves within a second). Without a notifier there is nobody to tell, and it
+  // succeeds.
+  Status invalidate_changed(sys::Deadline deadline = sys::Deadline::after(kInvalidateTimeout));
+
+  // Drops every inode and handle: the mount is gone.
+  void forget_all();
+
+  ServerStats stats() const;
+
+ private:
+  explicit Server(std::unique_ptr<FileSystem> fs);
+  std::unique_ptr<FileSystem> fs_;
+  std::unique_ptr<Notifier> notifier_;
+  struct Counters;
+  std::unique_ptr<Counters> counters_;
+};
+
+}  // namespace cloister::share

@@ -1,0 +1,78 @@
+"""What all end-to-end tests share: the programs under test, short directories, and a limit on time."""
+
+import os
+import shutil
+import signal
+import tempfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PHASE_SECONDS = 60  # for setup, call and teardown each; see the timeout marker
+
+
+class Binaries:
+    """The programs of one build. binaries["cloister"] is a path; a program that is missing fails the test."""
+
+    def __init__(self, build):
+        self.build = build
+
+    def __getitem__(self, name):
+        for path in (self.build / "apps" / name, self.build / name):
+            if os.access(path, os.X_OK) and path.is_file():
+                return path
+        pytest.fail(f"no program {name} in {self.build}: run ./dev build, or set CLOISTER_BUILD", pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def binaries():
+    return Binaries(Path(os.environ.get("CLOISTER_BUILD", ROOT / "build" / "dev")).resolve())
+
+
+@pytest.fixture(scope="session")
+def repository():
+    return ROOT
+
+
+@pytest.fixture
+def short_dir():
+    """An empty directory with a short name: the path of a unix socket has at most 107 bytes."""
+    path = Path(tempfile.mkdtemp(prefix="cl-", dir="/tmp"))
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+class PhaseTimeout(BaseException):
+    """Not an Exception, so that code under test cannot swallow it by accident."""
+
+
+def limited(item, phase):
+    marker = item.get_closest_marker("timeout")
+    seconds = marker.args[0] if marker else PHASE_SECONDS
+
+    def ring(_signal, _frame):
+        raise PhaseTimeout(f"{phase} of {item.nodeid} took more than {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_setup(item):
+    yield from limited(item, "setup")
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_call(item):
+    yield from limited(item, "call")
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_teardown(item):
+    yield from limited(item, "teardown")
