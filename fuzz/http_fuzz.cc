@@ -25,6 +25,15 @@ std::string serve(const std::string& input, std::size_t piece) {
   return written;
 }
 
+// Whether a body is invited depends on how much of it is already there.
+std::string without_invitations(std::string text) {
+  constexpr std::string_view kInvitation = "HTTP/1.1 100 Continue\r\n\r\n";
+  for (auto at = text.find(kInvitation); at != text.npos; at = text.find(kInvitation, at)) {
+    text.erase(at, kInvitation.size());
+  }
+  return text;
+}
+
 void ask(const std::string& answer, std::size_t piece) {
   Client whole(std::make_unique<ScriptedStream>(answer, piece), "h");
   if (auto response = whole.exchange({}, {})) (void)error_from(*response);
@@ -41,7 +50,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   std::size_t piece = 1U + data[1];
   switch (data[0] % 4) {
     case 0:
-      if (serve(input, piece) != serve(input, SIZE_MAX)) abort();
+      if (without_invitations(serve(input, piece)) != without_invitations(serve(input, SIZE_MAX))) abort();
       break;
     case 1:
       ask(input, piece);

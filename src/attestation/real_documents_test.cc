@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <bit>
 #include <ctime>
 #include <nlohmann/json.hpp>
 
@@ -37,8 +38,15 @@ sys::UnixMillis utc(const std::string& text) {
 
 class RealDocument : public ::testing::TestWithParam<std::string> {
  protected:
+  bool in_payload(std::size_t offset) const {
+    return offset >= payload_start_ && offset < payload_start_ + payload_.size();
+  }
+
   Bytes bytes_ = sys::read_file(data_path(GetParam()), kMaxDocument).value();
   nlohmann::json expected_ = expected_of(GetParam());
+  Bytes payload_ = codec::CoseSign1::parse(bytes_, kMaxDocument).value().payload;
+  std::size_t payload_start_ =
+      static_cast<std::size_t>(std::ranges::search(bytes_, payload_).begin() - bytes_.begin());
   crypto::Certificate root_ = aws_nitro_root();
   sys::UnixMillis at_ = expected_["timestamp_ms"].get<sys::UnixMillis>();
 };
@@ -46,8 +54,8 @@ class RealDocument : public ::testing::TestWithParam<std::string> {
 TEST_P(RealDocument, VerifiesAtItsOwnTimeWithTheExpectedFields) {
   auto document = verify(bytes_, root_, at_);
   ASSERT_TRUE(document.has_value()) << document.error().message();
-  EXPECT_EQ(document->module_id, expected_["module_id"]);
-  EXPECT_EQ(document->digest, expected_["digest"]);
+  EXPECT_EQ(document->module_id, expected_["module_id"].get<std::string>());
+  EXPECT_EQ(document->digest, expected_["digest"].get<std::string>());
   EXPECT_EQ(document->timestamp, at_);
   EXPECT_EQ(document->public_key, optional_hex(expected_["public_key"]));
   EXPECT_EQ(document->user_data, optional_hex(expected_["user_data"]));
@@ -63,8 +71,8 @@ TEST_P(RealDocument, VerifiesAtItsOwnTimeWithTheExpectedFields) {
 }
 
 TEST_P(RealDocument, VerifiesOnlyWhileItsCertificateIsValid) {
-  auto first = utc(expected_["leaf_not_before"]);
-  auto last = utc(expected_["leaf_not_after"]);
+  auto first = utc(expected_["leaf_not_before"].get<std::string>());
+  auto last = utc(expected_["leaf_not_after"].get<std::string>());
   EXPECT_TRUE(verify(bytes_, root_, first).has_value());
   EXPECT_TRUE(verify(bytes_, root_, last - kSecond).has_value());
   for (auto at : {first - kSecond, last + kSecond, sys::UnixMillis{0}, at_ + kYear}) {
@@ -97,13 +105,15 @@ TEST_P(RealDocument, IsRefusedWhenCutShortOrLonger) {
   }
 }
 
-// No other encoding of the same message: whatever byte changes and to whatever value, either the structure is
-// refused or what the signature is checked over and against is different.
+// No other encoding of the same message: whatever byte changes, either the structure is refused or what the
+// signature is checked over and against is different. Every value of the bytes around the payload, every bit
+// of those in it.
 TEST_P(RealDocument, EveryByteIsSignedOrFixed) {
   auto original = codec::CoseSign1::parse(bytes_, kMaxDocument).value();
   auto changed = bytes_;
   for (std::size_t i = 0; i < bytes_.size(); ++i) {
     for (unsigned difference = 1; difference < 256; ++difference) {
+      if (in_payload(i) && !std::has_single_bit(difference)) continue;
       changed[i] = static_cast<std::uint8_t>(bytes_[i] ^ difference);
       auto message = codec::CoseSign1::parse(changed, kMaxDocument);
       bool same = message.has_value() && message->payload == original.payload &&
@@ -130,11 +140,8 @@ TEST_P(RealDocument, ChangedBytesAreRefused) {
 // The structure around the payload and the signature itself, bit by bit.
 TEST_P(RealDocument, EveryChangedBitOfHeadersAndSignatureIsRefused) {
   auto changed = bytes_;
-  auto payload = codec::CoseSign1::parse(bytes_, kMaxDocument).value().payload;
-  auto payload_start =
-      static_cast<std::size_t>(std::ranges::search(bytes_, payload).begin() - bytes_.begin());
   for (std::size_t i = 0; i < bytes_.size(); ++i) {
-    if (i >= payload_start && i < payload_start + payload.size()) continue;
+    if (in_payload(i)) continue;
     for (unsigned bit = 0; bit < 8; ++bit) {
       changed[i] = static_cast<std::uint8_t>(bytes_[i] ^ (1U << bit));
       ASSERT_FALSE(verify(changed, root_, at_).has_value()) << "byte " << i << " bit " << bit;

@@ -15,10 +15,9 @@ struct Context {
   sys::SystemClock clock;
   bool terminal = false;  // standard output is one
 
-  // A client of the key's KMS with the caller's credentials: AWS_ENDPOINT_URL_KMS where it is set, AWS's own endpoint else.
+  // A client of KMS with the caller's credentials: at AWS_ENDPOINT_URL_KMS where it is set, verified against AWS_CA_BUNDLE; at AWS's own endpoint
+  // for the region and against the system's authorities else.
   Result<kms::Client> kms_client(const std::string& region) const;
-  // The region of AWS_REGION, AWS_DEFAULT_REGION or the configuration file. invalid: none.
-  Result<std::string> region() const;
   // Whether the KMS in use is not AWS's own.
   bool embedded_kms() const;
 

@@ -2,6 +2,7 @@
 
 #include <cstdio>
 
+#include "cli/simulation_options.h"
 #include "cli/verbs.h"
 #include "host/process_backend.h"
 
@@ -14,14 +15,6 @@ struct Options {
   std::string backend = "process";
   bool json = false;
 };
-
-// The KMS authority: the option, or what the AWS tools use for the same purpose.
-Result<std::string> kms_authority(const Context& context, const std::string& given) {
-  if (!given.empty()) return given;
-  if (auto bundle = context.environment("AWS_CA_BUNDLE"); bundle && !bundle->empty()) return *bundle;
-  Error error(ErrorKind::invalid, "a simulated enclave needs the authority of its KMS");
-  return std::unexpected(std::move(error).with_hint("source the .env file that cloister kms init wrote, or give --kms-ca FILE"));
-}
 
 Result<int> up(const Context& context, Options& options) {
   if (options.backend != "process") {

@@ -214,7 +214,8 @@ TEST(EnvelopedData, UnprotectedAttributesAndOriginator) {
 
 TEST(BerReader, LengthsOtherThanTheShortest) {
   for (auto text : {"0481017f", "04820001ff", "0482007f", "0483000001ff", "0484ffffffff", "04ff", "0480"}) {
-    BerReader reader(hex(text));
+    auto ber = hex(text);
+    BerReader reader(ber);
     EXPECT_FALSE(reader.primitive(BerTag::octet_string)) << text;
   }
 }

@@ -5,7 +5,9 @@
 
 #include "emulator/authenticate.h"
 #include "emulator/call.h"
+#include "emulator/uuid.h"
 #include "http/json.h"
+#include "kms/times.h"
 
 namespace cloister::emulator {
 
@@ -88,13 +90,17 @@ Outcome<std::string> carry_out(Store& store, const TrustedRoots& roots, const ht
 }  // namespace
 
 http::Response Api::handle(const http::Request& request, const Peer& peer, sys::UnixMillis now) const {
-  try {
-    auto body = carry_out(store_, roots_, request, peer, now);
-    return body ? respond(200, *std::move(body)) : respond(body.error());
-  } catch (const std::exception&) {
-    return respond(
-        Fault(500, "KMSInternalException", "The request could not be handled because of an internal error"));
-  }
+  auto response = [&] {
+    try {
+      auto body = carry_out(store_, roots_, request, peer, now);
+      return body ? respond(200, *std::move(body)) : respond(body.error());
+    } catch (const std::exception&) {
+      return respond(Fault(Error(ErrorKind::internal, "exception")));
+    }
+  }();
+  // Clients with a wrong clock correct their signatures by it.
+  response.fields.set("Date", kms::format_http_date(now));
+  return response;
 }
 
 }  // namespace cloister::emulator

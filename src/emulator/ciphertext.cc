@@ -2,32 +2,16 @@
 
 #include "crypto/aead.h"
 #include "crypto/digest.h"
+#include "emulator/uuid.h"
 
 namespace cloister::emulator {
 
 namespace {
 
 constexpr std::uint8_t kMagic[] = {'C', 'K', 'M', 1};
-constexpr std::size_t kUuidSize = 16;  // bytes
 constexpr std::size_t kSaltSize = 32;  // bytes
 constexpr std::size_t kHeadSize = sizeof kMagic + kUuidSize + sizeof(std::uint32_t) + kSaltSize;
 constexpr std::string_view kDerivation = "cloister-kms/blob/v1";
-
-Result<Bytes> uuid_bytes(std::string_view uuid) {
-  std::string hex;
-  for (char c : uuid) {
-    if (c != '-') hex.push_back(c);
-  }
-  auto out = TRY(from_hex(hex));
-  if (out.size() != kUuidSize) return fail(ErrorKind::internal, "a key id is not a UUID");
-  return out;
-}
-
-std::string uuid_text(ByteView bytes) {
-  auto hex = to_hex(bytes);
-  for (std::size_t at : {20, 16, 12, 8}) hex.insert(at, "-");
-  return hex;
-}
 
 Bytes associated_data(ByteView head, const EncryptionContext& context) {
   Writer out;

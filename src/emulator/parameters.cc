@@ -132,13 +132,14 @@ Outcome<EncryptionContext> Parameters::encryption_context() const {
     return invalid_member("encryptionContext", "Member must have fewer entries");
   std::set<std::string> folded;
   std::size_t total = 0;
-  for (const auto& [name, entry] : value->items()) {
+  for (const auto& [key, entry] : value->items()) {
     if (!entry.is_string()) return wrong_type("EncryptionContext");
-    out[name] = entry.get<std::string>();
-    total += name.size() + out[name].size();
+    std::string name(key);
+    total += name.size() + entry.get_ref<const http::JsonString&>().size();
     if (!folded.insert(to_lower(name)).second) {
       return fault("ValidationException", "Two keys of the encryption context differ by case only");
     }
+    out[name] = entry.get<std::string>();
   }
   if (total > kMaxContextBytes)
     return fault("ValidationException", "The encryption context is longer than {} bytes", kMaxContextBytes);

@@ -408,16 +408,5 @@ TEST(Authorize, WithoutAKeyIdentityPoliciesDecide) {
             "identity-based policy allows the kms:ListKeys action");
 }
 
-TEST(Wildcards, Match) {
-  EXPECT_TRUE(matches_wildcards("*", ""));
-  EXPECT_TRUE(matches_wildcards("a*b*c", "aXXbYYc"));
-  EXPECT_TRUE(matches_wildcards("a*b*c", "abbc"));
-  EXPECT_FALSE(matches_wildcards("a*b*c", "acb"));
-  EXPECT_FALSE(matches_wildcards("?", ""));
-  EXPECT_FALSE(matches_wildcards("", "a"));
-  // Quadratic at worst: exponential matchers hang here.
-  EXPECT_FALSE(matches_wildcards("*a*a*a*a*a*a*a*a*a*a*a*a*a*b", std::string(20'000, 'a')));
-}
-
 }  // namespace
 }  // namespace cloister::emulator

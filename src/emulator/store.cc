@@ -3,6 +3,7 @@
 #include <charconv>
 
 #include "crypto/digest.h"
+#include "emulator/uuid.h"
 #include "emulator/wrapping.h"
 
 namespace cloister::emulator {
@@ -61,15 +62,6 @@ Secret random_secret_access_key() {
 }
 
 }  // namespace
-
-std::string random_uuid() {
-  auto bytes = crypto::random_bytes(16);
-  bytes[6] = static_cast<std::uint8_t>((bytes[6] & 0x0F) | 0x40);
-  bytes[8] = static_cast<std::uint8_t>((bytes[8] & 0x3F) | 0x80);
-  auto hex = to_hex(bytes);
-  for (std::size_t at : {20, 16, 12, 8}) hex.insert(at, "-");
-  return hex;
-}
 
 Result<std::unique_ptr<Store>> Store::create(const std::string& path, Secret master,
                                              const Settings& settings) {

@@ -116,7 +116,4 @@ class Store {
   Settings settings_;
 };
 
-// A UUID, version 4 (RFC 9562).
-std::string random_uuid();
-
 }  // namespace cloister::emulator

@@ -1,7 +1,9 @@
 #include "enclave/key_release.h"
 
+#include "crypto/cms.h"
+#include "crypto/tls.h"
 #include "http/client.h"
-#include "kms/client.h"
+#include "package/start.h"
 #include "sys/endpoint.h"
 
 namespace cloister::enclave {
@@ -28,21 +30,18 @@ Result<package::StreamKey> KeyRelease::release(ByteView prefix, ByteView content
 
 // Rule 8: KeyId and context come from the signed header, the answer must name the same key, carry an envelope and no plaintext.
 Result<Secret> KeyRelease::data_key(const package::Header& header, const kms::Credentials& credentials) {
-  auto host = TRY(trust_.kms_host(header.key_arn));
+  auto arn = TRY(kms::KeyArn::parse(header.key_arn));
   auto recipient = TRY(keys_.take());
   auto document = TRY(attestation::Nsm(nsm_).attest({.public_key = recipient.public_key().spki()}));
-  auto deadline = sys::Deadline::after(kKeyReleaseTimeout);
-  auto region = TRY(kms::KeyArn::parse(header.key_arn)).region;
-  kms::Client client([&](const std::string& to, unsigned port, sys::Deadline by) { return connect_(to, port, by); }, host,
-                     kHttpsPort, region, credentials, clock_);
-  auto envelope = TRY(client.decrypt_for_recipient(
-      {.key_id = header.key_arn, .ciphertext = header.wrapped_keys.front(), .context = header.encryption_context()}, document,
-      deadline));
+  kms::Client client({.connect = connect_, .host = TRY(trust_.kms_host(header.key_arn)), .port = kHttpsPort, .region = arn.region},
+                     credentials.copy(), clock_);
+  auto envelope = TRY(client.decrypt_for_recipient(arn, header.wrapped_keys.front(), header.encryption_context(), document,
+                                                   sys::Deadline::after(kKeyReleaseTimeout)));
   auto parsed = TRY(crypto::EnvelopedData::parse(envelope));
   return crypto::open_envelope(parsed, recipient);
 }
 
-KmsConnector connect_through_proxy(const sys::Endpoint& proxy, const Trust& trust) {
+kms::Connector connect_through_proxy(const sys::Endpoint& proxy, const Trust& trust) {
   return [proxy, &trust](const std::string& host, unsigned port,
                          sys::Deadline deadline) -> Result<std::unique_ptr<sys::Stream>> {
     auto fd = sys::connect(proxy, deadline)

@@ -2,28 +2,22 @@
 // envelope, commitment, in this order, each a condition for the next. The data key lives only inside release().
 #pragma once
 
-#include <functional>
-#include <memory>
-
 #include "attestation/nsm.h"
 #include "enclave/messages.h"
 #include "enclave/recipient_keys.h"
 #include "enclave/trust.h"
-#include "kms/credentials.h"
+#include "kms/client.h"
 #include "package/header.h"
 #include "package/keys.h"
+#include "sys/endpoint.h"
 
 namespace cloister::enclave {
 
 inline constexpr sys::milliseconds kKeyReleaseTimeout = sys::seconds(60);
 
-// Opens a TLS stream to a KMS host. Behind a seam so that tests can play a hostile KMS.
-using KmsConnector =
-    std::function<Result<std::unique_ptr<sys::Stream>>(const std::string& host, unsigned port, sys::Deadline)>;
-
 class KeyRelease {
  public:
-  KeyRelease(const Trust& trust, attestation::NsmDevice& nsm, RecipientKeys& keys, KmsConnector connect,
+  KeyRelease(const Trust& trust, attestation::NsmDevice& nsm, RecipientKeys& keys, kms::Connector connect,
              const sys::Clock& clock)
       : trust_(trust), nsm_(nsm), keys_(keys), connect_(std::move(connect)), clock_(clock) {}
 
@@ -37,11 +31,11 @@ class KeyRelease {
   const Trust& trust_;
   attestation::NsmDevice& nsm_;
   RecipientKeys& keys_;
-  KmsConnector connect_;
+  kms::Connector connect_;
   const sys::Clock& clock_;
 };
 
 // Through the parent's proxy: CONNECT, then TLS that ends here, verified against the trust file's authorities.
-KmsConnector connect_through_proxy(const sys::Endpoint& proxy, const Trust& trust);
+kms::Connector connect_through_proxy(const sys::Endpoint& proxy, const Trust& trust);
 
 }  // namespace cloister::enclave

@@ -7,6 +7,7 @@
 
 #include "enclave/routes.h"
 #include "share/lane.h"
+#include "sys/endpoint.h"
 
 namespace cloister::enclave {
 

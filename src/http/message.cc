@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/secret.h"
 #include "http/head.h"
 
 namespace cloister::http {
@@ -19,6 +20,12 @@ std::string_view Fields::get(std::string_view name) const {
   auto field =
       std::ranges::find_if(all_, [&](const auto& each) { return equal_ignoring_case(each.first, name); });
   return field == all_.end() ? std::string_view() : std::string_view(field->second);
+}
+
+void Fields::wipe(std::string_view name) {
+  for (auto& [each, value] : all_) {
+    if (equal_ignoring_case(each, name)) cloister::wipe(value);
+  }
 }
 
 namespace {

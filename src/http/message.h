@@ -19,6 +19,7 @@ class Fields {
   void set(std::string_view name, std::string_view value);
   void add(std::string_view name, std::string_view value);
   std::string_view get(std::string_view name) const;  // the first; empty if absent
+  void wipe(std::string_view name);                   // overwrites and empties the values: credentials
   const std::vector<std::pair<std::string, std::string>>& all() const { return all_; }
 
  private:

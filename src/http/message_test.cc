@@ -16,6 +16,8 @@ TEST(Fields, CompareNamesWithoutCase) {
   EXPECT_EQ(fields.all().size(), 1U);
   EXPECT_EQ(fields.get("Accept"), "c");
   EXPECT_EQ(fields.get("Accep"), "");
+  fields.wipe("ACCEPT");
+  EXPECT_EQ(fields.get("Accept"), "");
 }
 
 TEST(Request, SplitsTheTarget) {
@@ -108,7 +110,9 @@ TEST(Head, RefusesRequestsThatCouldBeReadTwoWays) {
     ASSERT_FALSE(parsed.has_value()) << text;
     EXPECT_EQ(parsed.error().status, status) << text << parsed.error().error.message();
   }
-  std::string with_nul("GET / HTTP/1.1\r\nHost: h\r\nX: a\0b\r\n\r\n", 37);
+  std::string with_nul = "GET / HTTP/1.1\r\nHost: h\r\nX: a?b\r\n\r\n";
+  EXPECT_TRUE(parse_request_head(with_nul).has_value());
+  with_nul[with_nul.find('?')] = '\0';
   EXPECT_FALSE(parse_request_head(with_nul).has_value());
 }
 

@@ -5,6 +5,9 @@
 #include <algorithm>
 #include <initializer_list>
 
+
+#include "sys/fd.h"
+
 namespace cloister::image {
 
 namespace {

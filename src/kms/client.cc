@@ -34,7 +34,7 @@ sys::milliseconds random_below(sys::milliseconds bound) {
 
 void wipe_credentials(http::Request& request) {
   wipe(request.body);
-  request.fields.set("X-Amz-Security-Token", "");
+  request.fields.wipe("X-Amz-Security-Token");
 }
 
 }  // namespace
@@ -121,7 +121,7 @@ Result<JsonString> Client::call(std::string_view operation, JsonString body, sys
     auto error = refusal ? refusal->to_error(what) : std::move(response).error().context(what);
     bool passing = refusal ? refusal->worth_retrying() : error.kind() == ErrorKind::unavailable;
     bool safe = repeat == Repeat::allowed || !sent;
-    if (!passing || !safe || made == kMaxAttempts || !back_off(made, deadline))
+    if (!passing || !safe || made >= kMaxAttempts || !back_off(made, deadline))
       return std::unexpected(std::move(error));
   }
 }
@@ -195,7 +195,9 @@ Result<EncryptResponse> Client::encrypt(const EncryptRequest& request, sys::Dead
 
 Result<KeyMetadata> Client::create_key(const CreateKeyRequest& request, sys::Deadline deadline) {
   auto answer = TRY(call("CreateKey", request.encode(), deadline, Repeat::never));
-  return KeyMetadata::parse(answer).context("KMS CreateKey");
+  auto out = TRY(KeyMetadata::parse(answer).context("KMS CreateKey"));
+  TRY(check_key("CreateKey", {}, out.arn));
+  return out;
 }
 
 Result<KeyMetadata> Client::describe_key(std::string_view key, sys::Deadline deadline) {

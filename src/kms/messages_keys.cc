@@ -7,6 +7,7 @@ namespace {
 
 constexpr Length kKeyId{1, kMaxKeyIdBytes};
 constexpr Length kName{1, 64};
+constexpr Length kWord{0, 64};  // where empty and absent are the same
 constexpr Length kDescription{0, 8192};
 constexpr Length kAlias{1, 256};
 constexpr Length kMarker{1, 1024};
@@ -66,17 +67,17 @@ Result<KeyMetadata> KeyMetadata::parse(std::string_view body) {
   auto outer = TRY(ObjectReader::parse(body, ErrorKind::corrupt));
   auto in = TRY(outer.object("KeyMetadata"));
   KeyMetadata out;
-  out.account = TRY(in.text_or("AWSAccountId", kName, ""));
+  out.account = TRY(in.text_or("AWSAccountId", kWord, ""));
   out.key_id = TRY(in.text("KeyId", kKeyId));
   out.arn = TRY(in.text("Arn", kKeyId));
   out.creation_date = TRY(in.seconds("CreationDate")).value_or(0);
-  out.key_state = TRY(in.text_or("KeyState", kName, ""));
+  out.key_state = TRY(in.text_or("KeyState", kWord, ""));
   out.enabled = TRY(in.boolean_or("Enabled", out.key_state == "Enabled"));
   out.description = TRY(in.text_or("Description", kDescription, ""));
-  out.key_usage = TRY(in.text_or("KeyUsage", kName, ""));
-  out.key_spec = TRY(in.text_or("KeySpec", kName, ""));
-  out.origin = TRY(in.text_or("Origin", kName, ""));
-  out.key_manager = TRY(in.text_or("KeyManager", kName, ""));
+  out.key_usage = TRY(in.text_or("KeyUsage", kWord, ""));
+  out.key_spec = TRY(in.text_or("KeySpec", kWord, ""));
+  out.origin = TRY(in.text_or("Origin", kWord, ""));
+  out.key_manager = TRY(in.text_or("KeyManager", kWord, ""));
   out.multi_region = TRY(in.boolean_or("MultiRegion", false));
   out.deletion_date = TRY(in.seconds("DeletionDate"));
   return out;

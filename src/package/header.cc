@@ -38,34 +38,6 @@ bool is_printable_ascii(std::string_view text) {
   return std::ranges::all_of(text, [](char c) { return c >= ' ' && c <= '~'; });
 }
 
-// Condition keys of IAM policies ignore case, so two entries that differ only in case would be one to KMS's
-// policies.
-Status check_extra_context(const EncryptionContext& extra) {
-  if (extra.size() > kMaxExtraContext) {
-    return fail(ErrorKind::invalid, "more than {} extra entries of encryption context", kMaxExtraContext);
-  }
-  std::vector<std::string> seen;
-  for (const auto& [key, value] : extra) {
-    if (key.empty() || key.size() > kMaxContextKey || value.size() > kMaxContextValue) {
-      return fail(ErrorKind::invalid,
-                  "encryption context: a key of {} and a value of {} bytes (1 to {} and up to {})",
-                  key.size(), value.size(), kMaxContextKey, kMaxContextValue);
-    }
-    if (!is_printable_ascii(key) || !is_printable_ascii(value)) {
-      return fail(ErrorKind::invalid, "encryption context: an entry that is not printable ASCII");
-    }
-    auto folded = lowercase(key);
-    if (folded.starts_with(kContextPrefix)) {
-      return fail(ErrorKind::invalid, "encryption context: '{}' is reserved", key);
-    }
-    if (std::ranges::find(seen, folded) != seen.end()) {
-      return fail(ErrorKind::invalid, "encryption context: '{}' differs from another key only in case", key);
-    }
-    seen.push_back(std::move(folded));
-  }
-  return {};
-}
-
 void write_context(CborWriter& out, const EncryptionContext& context) {
   CborMapBuilder map;
   for (const auto& [key, value] : context) map.add_text(key, value);
@@ -184,6 +156,34 @@ Status check_label(std::string_view label, std::string_view what) {
   if (label.empty() || label.size() > kMaxLabel || !std::ranges::all_of(label, is_label_char)) {
     return fail(ErrorKind::invalid, "{} must be 1 to {} of the characters A-Z a-z 0-9 . _ -", what,
                 kMaxLabel);
+  }
+  return {};
+}
+
+// Condition keys of IAM policies ignore case, so two entries that differ only in case would be one to KMS's
+// policies.
+Status check_extra_context(const EncryptionContext& extra) {
+  if (extra.size() > kMaxExtraContext) {
+    return fail(ErrorKind::invalid, "more than {} extra entries of encryption context", kMaxExtraContext);
+  }
+  std::vector<std::string> seen;
+  for (const auto& [key, value] : extra) {
+    if (key.empty() || key.size() > kMaxContextKey || value.size() > kMaxContextValue) {
+      return fail(ErrorKind::invalid,
+                  "encryption context: a key of {} and a value of {} bytes (1 to {} and up to {})",
+                  key.size(), value.size(), kMaxContextKey, kMaxContextValue);
+    }
+    if (!is_printable_ascii(key) || !is_printable_ascii(value)) {
+      return fail(ErrorKind::invalid, "encryption context: an entry that is not printable ASCII");
+    }
+    auto folded = lowercase(key);
+    if (folded.starts_with(kContextPrefix)) {
+      return fail(ErrorKind::invalid, "encryption context: '{}' is reserved", key);
+    }
+    if (std::ranges::find(seen, folded) != seen.end()) {
+      return fail(ErrorKind::invalid, "encryption context: '{}' differs from another key only in case", key);
+    }
+    seen.push_back(std::move(folded));
   }
   return {};
 }

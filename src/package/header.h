@@ -78,6 +78,8 @@ struct Header {
 
 // invalid: not 1 to kMaxLabel of [A-Za-z0-9._-]. `what` names it in the error.
 Status check_label(std::string_view label, std::string_view what);
+// invalid: entries that are reserved, ambiguous, not printable ASCII or too many.
+Status check_extra_context(const EncryptionContext& extra);
 // invalid: not of the shape arn:PARTITION:kms:REGION:ACCOUNT:key/ID. Loose: whoever asks KMS checks region
 // and partition.
 Status check_key_arn(std::string_view arn);

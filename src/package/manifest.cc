@@ -254,12 +254,12 @@ Result<Manifest> Manifest::parse(ByteView cbor) {
 PublicManifest Manifest::public_part() const {
   PublicManifest out;
   out.terms = terms;
-  if (entries.empty()) return out;
-  if (!entries_public) {
+  std::vector<std::string> names;
+  for (const auto& entry : entries) names.push_back(entry.name);
+  if (names.empty() || entries_public)
+    out.entries = std::move(names);
+  else
     out.entries.reset();
-    return out;
-  }
-  for (const auto& entry : entries) out.entries->push_back(entry.name);
   return out;
 }
 

@@ -185,7 +185,8 @@ Status Manifest::check_run(std::string_view entry, std::span<const std::string> 
   auto found = std::ranges::find(entries, entry, &EntryPoint::name);
   if (found == entries.end())
     return fail(ErrorKind::denied, "'{}' is not an entry point of the package", entry);
-  if (!found->arguments || found->arguments->allows(arguments)) return {};
+  const auto& policy = found->arguments;
+  if (!policy || policy->allows(arguments)) return {};
   return fail(ErrorKind::denied, "'{}' does not take these arguments", entry);
 }
 

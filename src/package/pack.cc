@@ -42,6 +42,7 @@ Result<Header> begin_header(const PackOptions& options, const crypto::PrivateKey
   if (options.manifest) header.manifest_digest = crypto::sha256(options.manifest->encode());
   TRY(check_label(header.name, "name"));
   TRY(check_label(header.release, "release"));
+  TRY(check_extra_context(header.extra_context));
   // Not the final signature: it sets the signer, whom the encryption context names.
   TRY(header.sign(signer));
   return header;

@@ -78,17 +78,24 @@ TEST_F(PackTest, EmptyTreesCanBePacked) {
 
 TEST_F(PackTest, EverySingleFlippedBitIsRefused) {
   auto package = this->package();
+  TempTree target;
+  auto directory = target.open();
   for (std::size_t bit = 0; bit < package.size() * 8; ++bit) {
     auto flipped = package;
     flipped[bit / 8] ^= static_cast<std::uint8_t>(1U << bit % 8);
-    ASSERT_NE(opened(flipped), "opened") << "bit " << bit;
+    ASSERT_NE(open_package(flipped, data_key(), directory), "opened") << "bit " << bit;
   }
+  EXPECT_EQ(target.count(), 0U);
 }
 
 TEST_F(PackTest, EveryTruncationAndAppendedBytesAreRefused) {
   auto package = this->package();
-  for (std::size_t size = 0; size < package.size(); ++size)
-    ASSERT_NE(opened(ByteView(package).first(size)), "opened") << size;
+  TempTree target;
+  auto directory = target.open();
+  for (std::size_t size = 0; size < package.size(); ++size) {
+    ASSERT_NE(open_package(ByteView(package).first(size), data_key(), directory), "opened") << size;
+  }
+  EXPECT_EQ(target.count(), 0U);
   for (const auto& tail : {Bytes{0}, Bytes(16), Bytes(4096), package}) {
     auto longer = package;
     append(longer, tail);

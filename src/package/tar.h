@@ -44,7 +44,7 @@ struct PaxRecords {
   std::optional<std::uint64_t> size;
 };
 // corrupt: malformed records, the same key twice, any other key (extended attributes among them).
-Result<PaxRecords> parse_pax(ByteView records);
+Result<PaxRecords> parse_pax(ByteView bytes);
 
 // One header block. For TarType::pax only size is meaningful. corrupt: wrong checksum, unknown type, fields
 // not as the writer writes them; invalid: modes beyond 0777, paths and links that check_* below refuse.

@@ -13,10 +13,11 @@
 
 namespace cloister::sandbox {
 
-// The walls of contain() that every kernel we support has.
-inline constexpr WallSet kUsualMinimum = {
-    Wall::session,  Wall::keyring,      Wall::descriptors,       Wall::limits,  Wall::capabilities,
-    Wall::identity, Wall::parent_death, Wall::no_new_privileges, Wall::seccomp, Wall::dumpable};
+// The walls of contain() that every kernel we support has. Not the keyring: where it is lacking there are no
+// keyrings to protect.
+inline constexpr WallSet kUsualMinimum = {Wall::session,           Wall::descriptors, Wall::limits,
+                                          Wall::capabilities,      Wall::identity,    Wall::parent_death,
+                                          Wall::no_new_privileges, Wall::dumpable,    Wall::seccomp};
 
 struct Walls {
   Profile profile = Profile::job;

@@ -145,6 +145,8 @@ Status new_session() {
 Status new_keyring() {
   if (::syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, nullptr) >= 0) return {};
   if (errno == ENOSYS) return fail(ErrorKind::unavailable, "kernel without keyrings");
+  // The kernel itself never answers EPERM to this: a container's filter does, and it denies the whole call.
+  if (errno == EPERM) return fail(ErrorKind::unavailable, "keyrings are denied to everybody here");
   return fail_errno("start a session keyring");
 }
 

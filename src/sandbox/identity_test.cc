@@ -13,6 +13,7 @@
 
 #include "sandbox/user_namespace.h"
 #include "sandbox/victim.h"
+#include "sys/process.h"
 
 namespace cloister::sandbox {
 namespace {

@@ -8,6 +8,7 @@
 #include "sandbox/identity.h"
 #include "sandbox/mount_api.h"
 #include "sandbox/victim.h"
+#include "sys/process.h"
 
 namespace cloister::sandbox {
 namespace {

@@ -47,7 +47,11 @@ Result<Root> assemble_root(const RootPlan& plan, const std::string& mount_point)
 }
 
 Status enter_root(const Root& root) {
-  // By path: a descriptor of the assembler's namespace would not be of ours.
+  // By path: a descriptor of the assembler's namespace would not be of ours. And as a copy of the mount on
+  // itself: in a mount namespace that a user namespace owns, inherited mounts are locked in place
+  // (mount_namespaces(7)).
+  auto copy = TRY(clone_mount(AT_FDCWD, root.mount_point, true).context("enter the root"));
+  TRY(attach_mount(copy.get(), root.mount_point).context("enter the root"));
   if (::chdir(root.mount_point.c_str()) != 0) return fail_errno(root.mount_point);
   TRY(pivot_here().context("enter the root"));
   if (::chdir("/") != 0) return fail_errno("enter the root");

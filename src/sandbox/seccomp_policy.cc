@@ -254,16 +254,15 @@ constexpr RefusedUse kNoWriting[] = {
 
 // What only an attacker of the kernel tries from in here.
 constexpr const char* kHostile[] = {
-    "kexec_load",     "kexec_file_load",
-    "init_module",    "finit_module",
-    "delete_module",  "create_module",
-    "reboot",         "swapon",
-    "swapoff",        "iopl",
-    "ioperm",         "bpf",
-    "modify_ldt",     "acct",
-    "vm86",           "vm86old",
-    "nfsservctl",     "open_by_handle_at",
-    "pciconfig_read", "pciconfig_write",
+    "kexec_load",    "kexec_file_load",
+    "init_module",   "finit_module",
+    "delete_module", "create_module",
+    "reboot",        "swapon",
+    "swapoff",       "iopl",
+    "ioperm",        "bpf",
+    "modify_ldt",    "acct",
+    "vm86",          "vm86old",
+    "nfsservctl",    "open_by_handle_at",
 };
 
 constexpr const char* kForbidden[] = {

@@ -10,8 +10,9 @@ namespace {
 
 // What interpreters and libraries read. Everything else below /etc is the machine's own business.
 constexpr std::array<const char*, 14> kEtc{
-    "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/alternatives", "/etc/fonts", "/etc/localtime", "/etc/magic",
-    "/etc/mime.types", "/etc/python3", "/etc/python3.11", "/etc/python3.13", "/etc/R", "/etc/ssl/certs", "/etc/ssl/openssl.cnf"};
+    "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/alternatives",   "/etc/fonts",
+    "/etc/localtime",   "/etc/magic",      "/etc/mime.types",   "/etc/python3",        "/etc/python3.11",
+    "/etc/python3.13",  "/etc/R",          "/etc/ssl/certs",    "/etc/ssl/openssl.cnf"};
 constexpr std::array<const char*, 6> kMayBeLinks{"/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"};
 
 void bind_if_there(RootPlan& plan, const std::string& path) {

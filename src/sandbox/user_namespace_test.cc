@@ -1,12 +1,14 @@
 #include "sandbox/user_namespace.h"
 
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <sched.h>
 #include <sys/stat.h>
-#include <sys/statfs.h>
 
 #include <cerrno>
 
+#include "sandbox/namespaces.h"
+#include "sandbox/proc.h"
 #include "sandbox/victim.h"
 
 namespace cloister::sandbox {
@@ -72,6 +74,46 @@ TEST(UserNamespace, ABodyNeverRunsWithoutItsMap) {
   auto mark = [&] { return errno_of(::open((open + "/ran").c_str(), O_WRONLY | O_CREAT, 0600)); };
   EXPECT_FALSE(fork_in_user_namespace(mark, {{0, 1, 2}, {1, 9, 1}}));
   EXPECT_NE(::access((open + "/ran").c_str(), F_OK), 0);
+}
+
+// The share server's way: a root, then walls with the capabilities that its own ids need, and no other.
+TEST(UserNamespace, AServerWithIdsOfItsOwnIsContained) {
+  SKIP_UNLESS_ROOT();
+  constexpr std::uint64_t kKeep = 1ULL << CAP_CHOWN | 1ULL << CAP_DAC_OVERRIDE | 1ULL << CAP_FOWNER;
+  EXPECT_EQ(outside([&] {
+              RootPlan plan;
+              plan.mounts = {{.kind = Mount::Kind::tmpfs,
+                              .target = "/share",
+                              .read_only = false,
+                              .tmpfs = {.size_bytes = 1 << 20, .mode = 0700, .uid = kBase, .gid = kBase}}};
+              TempDir place;
+              auto root = assemble_root(plan, place.path());
+              if (!root) must(std::unexpected(root.error()));
+              auto server = fork_in_user_namespace(
+                  [&] {
+                    auto proc = mount_proc(root->mount_point + "/proc");
+                    if (!proc) must(std::unexpected(proc.error()));
+                    must(enter_root(*root));
+                    Walls walls{.profile = Profile::share_server, .uid = 0, .gid = 0, .capabilities = kKeep};
+                    walls.landlock = {{{"/share", kRead | kWrite}, {"/proc", kRead}}};
+                    if (auto report = contain(walls); !report) must(std::unexpected(report.error()));
+                    int fd = ::open("/share/file", O_WRONLY | O_CREAT, 0600);
+                    if (fd < 0 || ::fchown(fd, 1000, 1000) != 0) return 1;
+                    if (::fchown(fd, kUserNamespaceIds, 0) == 0) return 2;
+                    if (::access("/proc/self/fd", F_OK) != 0 || ::open("/etc/passwd", O_RDONLY) >= 0)
+                      return 3;
+                    return ::setuid(5) == 0 ? 4 : 0;
+                  },
+                  kMap, kHelperNamespaces);
+              if (!server) return kHarnessFailed;
+              int code = server->wait(sys::Deadline::after(sys::seconds(10)))->shell_code();
+              struct stat info{};
+              auto file = place.path() + "/share/file";
+              if (code == 0 && (::stat(file.c_str(), &info) != 0 || info.st_uid != kBase + 1000)) code = 9;
+              must(discard_root(*root));
+              return code;
+            }),
+            0);
 }
 
 }  // namespace

@@ -12,7 +12,7 @@ namespace cloister::share {
 
 enum class ControlKind : std::uint32_t {
   add_lane = 1,      // one descriptor: a socket whose hello is done
-  add_notifier = 2,  // one descriptor: likewise
+  add_notifier = 2,  // one descriptor: likewise, of a mount that has a request lane already
   invalidate = 3,    // all mounts of the share
   stats = 4,
 };

@@ -1,6 +1,7 @@
 #include "share/pump.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
@@ -153,7 +154,7 @@ class Lane {
 
   void handle(MutableByteView request) {
     auto outstanding = outstanding_of(request);
-    if (outstanding.opcode == FUSE_INTERRUPT) return answer_error(outstanding.unique, ENOSYS);
+    if (int error = answered_here(request); error != 0) return answer_error(outstanding.unique, error);
     if (!run_.broken()) {
       auto exchanged = exchange(outstanding, request);
       if (exchanged) return;

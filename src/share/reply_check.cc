@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <limits>
 
 #include "share/limits.h"
@@ -238,6 +239,15 @@ Outstanding outstanding_of(ByteView request) {
       break;
   }
   return out;
+}
+
+int answered_here(ByteView request) {
+  auto header = load<fuse_in_header>(request);
+  if (header.opcode == FUSE_INTERRUPT) return ENOSYS;
+  if (header.opcode != FUSE_GETXATTR) return 0;
+  auto body = as_text(request.subspan(sizeof header));
+  body.remove_prefix(std::min(body.size(), sizeof(fuse_getxattr_in)));
+  return body.starts_with("user.") ? 0 : ENOTSUP;
 }
 
 void prepare_request(MutableByteView request, const Presentation& presentation) {

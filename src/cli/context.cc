@@ -1,0 +1,58 @@
+#include "cli/context.h"
+
+#include "kms/endpoint.h"
+#include "sys/file.h"
+
+namespace cloister::cli {
+
+namespace {
+
+constexpr std::size_t kMaxBundle = 4 * 1024 * 1024;  // bytes
+constexpr const char* kSystemBundle = "/etc/ssl/certs/ca-certificates.crt";
+
+std::string value_or(const host::Environment& environment, std::string_view name, std::string otherwise) {
+  auto value = environment(name);
+  return value && !value->empty() ? *value : otherwise;
+}
+
+kms::Connector connector(bool tls, std::vector<crypto::Certificate> trusted) {
+  return [tls, trusted = std::move(trusted)](const std::string& host, unsigned port,
+                                             sys::Deadline deadline) -> Result<std::unique_ptr<sys::Stream>> {
+    sys::Endpoint endpoint{.kind = sys::Endpoint::Kind::tcp, .host = host};
+    endpoint.port = port;
+    auto stream = std::make_unique<sys::FdStream>(TRY(sys::connect(endpoint, deadline).context("KMS")));
+    stream->set_deadline(deadline);
+    if (!tls) return std::unique_ptr<sys::Stream>(std::move(stream));
+    return std::unique_ptr<sys::Stream>(TRY(crypto::web_connect(std::move(stream), host, trusted)));
+  };
+}
+
+}  // namespace
+
+bool Context::embedded_kms() const { return !value_or(environment, "AWS_ENDPOINT_URL_KMS", "").empty(); }
+
+Result<kms::Client> Context::kms_client(const std::string& region) const {
+  auto bundle = TRY(sys::read_file(value_or(environment, "AWS_CA_BUNDLE", kSystemBundle), kMaxBundle).context("certificate authorities"));
+  auto trusted = TRY(crypto::Certificate::list_from_pem(bundle).context("certificate authorities"));
+  auto url = value_or(environment, "AWS_ENDPOINT_URL_KMS", fmt::format("https://kms.{}.amazonaws.com", region));
+  auto service = TRY(kms::ServiceUrl::parse(url));
+  auto chain = kms::default_chain(environment);
+  kms::ClientConfig config{.connect = connector(service.tls, std::move(trusted)),
+                           .host = service.host,
+                           .port = service.port,
+                           .region = region,
+                           .on_notice = [](const std::string& text) { fmt::print(stderr, "cloister: {}\n", text); }};
+  return kms::Client(std::move(config), TRY(chain.load()), clock);
+}
+
+Result<host::Session> Context::open_session(const host::EnclaveRecord& enclave, const std::string& image) const {
+  auto expected = TRY(enclave.expectation());
+  if (!image.empty()) {
+    auto text = TRY(sys::read_file(image, attestation::kMaxMeasurementsFile));
+    expected.measurements = TRY(attestation::Measurements::from_json(as_text(text)).context(image));
+  }
+  auto identity = TRY(host::load_or_create_client_key(paths.client_key()));
+  return host::Session::open(enclave.control, identity, expected, clock);
+}
+
+}  // namespace cloister::cli

@@ -1,0 +1,108 @@
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <filesystem>
+
+#include "cli/progress.h"
+#include "cli/verbs.h"
+#include "host/known_signers.h"
+#include "host/manifest_yaml.h"
+#include "kms/arn.h"
+#include "package/pack.h"
+#include "sys/file.h"
+
+namespace cloister::cli {
+
+namespace {
+
+constexpr std::size_t kMaxKeyFile = 16 * 1024;  // bytes
+constexpr sys::milliseconds kKmsTimeout = sys::seconds(60);
+
+struct Options {
+  std::string directory;
+  std::string key;
+  std::string output;
+  std::string name;
+  std::string release = "1";
+  std::string signing_key;
+};
+
+class KmsDataKeys final : public package::DataKeySource {
+ public:
+  KmsDataKeys(kms::Client& client, std::string key) : client_(client), key_(std::move(key)) {}
+
+  Result<package::DataKey> generate(const package::EncryptionContext& context) override {
+    auto answer = TRY(client_.generate_data_key(key_, context, sys::Deadline::after(kKmsTimeout)));
+    return package::DataKey{std::move(answer.plaintext), std::move(answer.ciphertext), std::move(answer.key_id)};
+  }
+
+ private:
+  kms::Client& client_;
+  std::string key_;
+};
+
+// The owner's signing key, made on first use: its fingerprint is what users compare and pin.
+Result<crypto::PrivateKey> load_or_create_signing_key(const std::string& path) {
+  auto pem = sys::read_file(path, kMaxKeyFile);
+  if (!pem && pem.error().kind() == ErrorKind::not_found) {
+    auto key = TRY(crypto::PrivateKey::generate(crypto::KeyType::ed25519));
+    TRY(sys::make_directories(std::filesystem::path(path).parent_path().string(), 0700));
+    TRY(sys::write_file_atomic(path, key.to_pem().view(), 0600));
+    fmt::print(stderr, "cloister: made a signing key, {} (keep it: users pin its fingerprint)\n", path);
+    return key;
+  }
+  auto bytes = TRY(std::move(pem));
+  auto key = crypto::PrivateKey::from_pem(bytes);
+  wipe(bytes);
+  auto loaded = TRY(std::move(key).context(path));
+  if (loaded.type() != crypto::KeyType::ed25519) return fail(ErrorKind::invalid, "{} is not an Ed25519 key", path);
+  return loaded;
+}
+
+// "path/to/ocr/" → "ocr"
+std::string base_name(const std::string& directory) {
+  std::error_code error;
+  return std::filesystem::canonical(directory, error).filename().string();
+}
+
+Result<int> encrypt(const Context& context, Options& options) {
+  auto source = TRY(sys::Dir::open(options.directory));
+  auto manifest = TRY(host::load_manifest_yaml(options.directory));
+  if (options.name.empty()) options.name = base_name(options.directory);
+  if (options.output.empty()) options.output = options.name + ".cloister";
+  auto signer_path = options.signing_key.empty() ? context.paths.signing_key() : options.signing_key;
+  auto signer = TRY(load_or_create_signing_key(signer_path));
+  auto arn = kms::KeyArn::parse(options.key);
+  auto client = TRY(context.kms_client(arn ? arn->region : TRY(kms::find_region(context.environment))));
+  KmsDataKeys keys(client, options.key);
+  Progress progress("encrypting", ::isatty(STDERR_FILENO) == 1);
+  package::PackOptions pack{.name = options.name, .release = options.release, .manifest = manifest};
+  pack.progress = [&progress](const package::PackProgress& now) { progress.show(now.done, now.total); };
+  auto file = TRY(sys::PendingFile::create(options.output));
+  auto header = TRY(package::write_package(source, pack, keys, signer, file.descriptor()));
+  TRY(file.commit());
+  progress.finish();
+  fmt::print(stderr, "cloister: wrote {} ({} {}, {})\n", options.output, header.name, header.release,
+             manifest ? "with a manifest" : "without a manifest: any of its files may be started");
+  fmt::print("signer {}\n", to_hex(header.signer_fingerprint()));
+  return 0;
+}
+
+}  // namespace
+
+void add_encrypt(CommandLine& line, const Context& context) {
+  auto options = std::make_shared<Options>();
+  line.verb("encrypt", "Encrypt and sign an application's directory under a KMS key")
+      .text("-d,--directory", options->directory, "the application: code, models, data, and cloister.yaml if you have one", true)
+      .text("-k,--key", options->key, "the KMS key: ARN, id or alias", true)
+      .text("-o,--output", options->output, "the package (default: NAME.cloister)")
+      .text("--name", options->name, "the application's name (default: the directory's)")
+      .text("--release", options->release, "its release (default: 1)")
+      .text("--signing-key", options->signing_key, "Ed25519 key, PEM (default: your own, made on first use)")
+      .example("cloister encrypt -d ./ocr -k alias/ocr --release 1.0 -o ocr.cloister")
+      .action([&context, options] { return encrypt(context, *options); });
+}
+
+}  // namespace cloister::cli
