@@ -1,7 +1,6 @@
 # Libraries from the distribution. Static ones where the enclave's binary needs them: cloisterd has no loader.
 find_package(Threads REQUIRED)
 find_package(PkgConfig REQUIRED)
-find_package(fmt REQUIRED)
 find_package(nlohmann_json REQUIRED)
 
 set(OPENSSL_USE_STATIC_LIBS ON)
@@ -21,8 +20,6 @@ add_library(cloister_ext_crypto INTERFACE)
 target_link_libraries(cloister_ext_crypto INTERFACE OpenSSL::SSL OpenSSL::Crypto ${CMAKE_DL_LIBS})
 add_library(cloister_ext_json INTERFACE)
 target_link_libraries(cloister_ext_json INTERFACE nlohmann_json::nlohmann_json)
-add_library(cloister_ext_fmt INTERFACE)
-target_link_libraries(cloister_ext_fmt INTERFACE fmt::fmt)
 add_library(cloister_ext_threads INTERFACE)
 target_link_libraries(cloister_ext_threads INTERFACE Threads::Threads)
 

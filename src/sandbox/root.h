@@ -16,8 +16,8 @@
 
 namespace cloister::sandbox {
 
-inline constexpr std::uint64_t kRootBytes = 4ULL
-                                            << 20;  // of the root's own tmpfs: directories and small files
+// Of the root's own tmpfs: directories and small files.
+inline constexpr std::uint64_t kRootBytes = 4ULL << 20;
 inline constexpr std::uint64_t kRootInodes = 4096;
 inline constexpr std::size_t kMaxMounts = 512;      // in one plan
 inline constexpr std::uint64_t kInodeBytes = 4096;  // tmpfs: one inode allowed per so many bytes of its size
