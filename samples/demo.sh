@@ -92,14 +92,17 @@ owner() {
   scene "The owner: encrypts a script and a model, and says which enclave may open them"
   "$samples/ocr/prepare" "$work/pages" | sed 's/^/   /'
   cp -r "$samples/ocr/app" "$owner/app"
-  as owner cloister key create --alias ocr | tee "$work/key"
-  key=$(cat "$work/key")
-  as owner cloister encrypt -d app -k "$key" --name ocr --release 1.0 -o ocr.cloister
+  show owner cloister key create --alias ocr
+  key=$(quietly_as owner cloister key create --alias ocr)
+  printf '%s\n' "$key"
+  show owner cloister encrypt -d app -k "$key" --name ocr --release 1.0 -o ocr.cloister
+  signer=$(quietly_as owner cloister encrypt -d app -k "$key" --name ocr --release 1.0 -o ocr.cloister)
+  printf '%s\n' "$signer"
+  signer=${signer#signer }
   as owner cloister image measure --simulated -o measurements.json
   as owner cloister key allow -k "$key" --image measurements.json --release 1.0 --principal "$host_role"
   as owner cloister key show -k "$key"
   note "the owner publishes two files, ocr.cloister and measurements.json, and tells their fingerprint by another way"
-  signer=$(quietly_as owner cloister inspect --json ocr.cloister 2>/dev/null | sed -n 's/.*"signer": "\([^"]*\)".*/\1/p')
   cp "$owner/ocr.cloister" "$owner/measurements.json" "$user/"
 }
 

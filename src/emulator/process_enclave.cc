@@ -1,11 +1,14 @@
 #include "emulator/process_enclave.h"
 
+#include <sys/mount.h>
 #include <sys/vfs.h>
+#include <unistd.h>
 
 #include <linux/magic.h>
 
+#include <array>
+
 #include "sandbox/namespaces.h"
-#include "sandbox/proc.h"
 #include "sandbox/root.h"
 #include "sandbox/system_directories.h"
 
@@ -19,6 +22,14 @@ constexpr std::uint64_t kStateBytes = 64ULL << 20;  // directories and mount poi
 
 Mount bind(std::string source, std::string target, bool read_only) {
   return {.kind = Mount::Kind::bind, .target = std::move(target), .source = std::move(source), .recursive = false, .read_only = read_only};
+}
+
+// By its path: /proc/self/exe leads to a mount of the namespace that this process has left.
+Result<std::string> own_program() {
+  std::array<char, 4096> path{};
+  ssize_t n = ::readlink("/proc/self/exe", path.data(), path.size() - 1);
+  if (n <= 0) return fail_errno("/proc/self/exe");
+  return std::string(path.data(), static_cast<std::size_t>(n));
 }
 
 // The cgroup v2 hierarchy, if this machine has one: with controllers delegated, jobs get limits of their own.
@@ -37,14 +48,15 @@ Status enter_process_enclave(const ProcessEnclave& enclave) {
   add_cgroups(plan);
   plan.mounts.push_back(bind(enclave.trust_file, kInsideTrust, true));
   plan.mounts.push_back(bind(enclave.runtime_file, kInsideRuntime, true));
-  plan.mounts.push_back(bind("/proc/self/exe", kInsideSupervisor, true));
+  plan.mounts.push_back(bind(TRY(own_program()), kInsideSupervisor, true));
   plan.mounts.push_back(bind(enclave.run_directory, kInsideRun, false));
   plan.mounts.push_back({.kind = Mount::Kind::tmpfs, .target = kInsideState, .read_only = false,
                          .tmpfs = {.size_bytes = kStateBytes, .mode = 0755}});
   plan.shm.reset();
   // Any empty directory does for a mount point; this one is surely ours, and its bind above, not being recursive, does not show the root in it.
   TRY(sandbox::enter_root(TRY(sandbox::assemble_root(plan, enclave.run_directory + "/parent"))));
-  TRY(sandbox::mount_proc());
+  // Writable, unlike a job's: the monitor writes the id maps of its children there. They themselves do not see it.
+  if (::mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, "subset=pid") != 0) return fail_errno("mount /proc");
   TRY(sandbox::set_hostname("cloister-enclave"));
   return {};
 }

@@ -61,7 +61,7 @@ struct RunningJob {
 class Monitor {
  public:
   Monitor(MonitorOptions options, const Log& log)
-      : options_(std::move(options)), log_(log), shares_(options_.state_path + "/shares", options_.share_bytes, log_) {}
+      : options_(std::move(options)), log_(log), shares_(options_.state_path + "/shares", options_.state_path + "/work", options_.share_bytes, log_) {}
 
   Status run() {
     TRY(prepare());

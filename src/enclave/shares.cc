@@ -45,7 +45,7 @@ Status furnish(const std::string& path, uid_t owner) {
 }
 
 // In the server's process: root of a user namespace that maps this client's ids alone, in a root that is the share alone.
-Status serve_inside(const std::string& path, sys::MessageSocket control) {
+Status serve_inside(const std::string& path, const std::string& work_path, sys::MessageSocket control) {
   TRY(sandbox::make_mounts_private());
   share::ServerOptions options;
   options.proc_self_fd = TRY(sys::Dir::open("/proc/self/fd"));
@@ -54,7 +54,7 @@ Status serve_inside(const std::string& path, sys::MessageSocket control) {
   plan.proc = false;
   plan.mounts.push_back(
       {.kind = sandbox::Mount::Kind::bind, .target = kInside, .source = path, .read_only = false, .no_exec = true});
-  TRY(sandbox::enter_root(TRY(sandbox::assemble_root(plan, path))));
+  TRY(sandbox::enter_root(TRY(sandbox::assemble_root(plan, work_path))));
   sandbox::Walls walls;
   walls.profile = sandbox::Profile::share_server;
   walls.uid = walls.gid = 0;
@@ -90,7 +90,7 @@ Result<sys::MessageSocket> Shares::open(const ClientId& client) {
   share->server.kill_and_reap();
   share->server = TRY(sandbox::fork_in_user_namespace(
       [&] {
-        auto served = serve_inside(share->place.path, sys::MessageSocket(std::move(channel.second)));
+        auto served = serve_inside(share->place.path, work_path_, sys::MessageSocket(std::move(channel.second)));
         if (!served) log_.tagged("share").error("{}", served.error().message());
         return served ? 0 : 1;
       },

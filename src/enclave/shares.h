@@ -18,8 +18,9 @@ inline constexpr uid_t kShareIds = 65536;
 
 class Shares {
  public:
-  Shares(std::string directory, std::uint64_t bytes, const Log& log)
-      : directory_(std::move(directory)), bytes_(bytes), log_(log) {}
+  // directory: the shares are mounted below it. work_path: an empty directory that a server may build its root on.
+  Shares(std::string directory, std::string work_path, std::uint64_t bytes, const Log& log)
+      : directory_(std::move(directory)), work_path_(std::move(work_path)), bytes_(bytes), log_(log) {}
 
   // The share of a client, made on first use with its three folders and its greeting; its server is started anew. Returns the server's control channel.
   Result<sys::MessageSocket> open(const ClientId& client);
@@ -39,6 +40,7 @@ class Shares {
   Result<Share*> make(const ClientId& client);
 
   std::string directory_;
+  std::string work_path_;
   std::uint64_t bytes_;
   const Log& log_;
   std::map<ClientId, Share> shares_;

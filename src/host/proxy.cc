@@ -33,7 +33,9 @@ class Connection {
   Status serve(sys::Fd fd) {
     sys::FdStream stream(std::move(fd));
     stream.set_deadline(sys::Deadline::after(kProxyRequestTimeout));
-    auto request = TRY(http::read_request_head(stream));
+    auto head = http::read_request_head(stream);
+    if (!head && head.error().kind() == ErrorKind::unavailable) return {};  // came and went: a probe, or a port scan
+    auto request = TRY(std::move(head));
     auto upstream = open_upstream(request);
     if (!upstream) {
       auto status = upstream.error().kind() == ErrorKind::unavailable ? "502 Bad Gateway" : "403 Forbidden";
