@@ -1,4 +1,6 @@
 // cloister: the command line of owners, users and administrators.
 #include "cli/main.h"
 
-int main(int argc, char** argv) { return cloister::cli::main(argc, argv); }
+int main(int argc, char** argv) {
+  return cloister::cli::main(argc, argv);
+}

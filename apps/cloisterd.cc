@@ -1,5 +1,6 @@
-// cloisterd: the supervisor of an enclave image, started by its init. Everything that it trusts is in the measured trust file; only ports and the
-// parent's CID can be given, by position: CONTROL_PORT LANE_PORT PARENT_CID PROXY_PORT.
+// cloisterd: the supervisor of an enclave image, started by its init. Everything that it trusts is in the
+// measured trust file; only ports and the parent's CID can be given, by position: CONTROL_PORT LANE_PORT
+// PARENT_CID PROXY_PORT.
 #include <unistd.h>
 
 #include <cstdlib>
@@ -24,7 +25,8 @@ sys::Endpoint vsock(std::uint32_t cid, std::uint32_t port) {
 Status run(int argc, char** argv, const Log& log) {
   constexpr std::uint32_t kAnyCid = 0xffffffff;
   enclave::MonitorOptions monitor{
-      .trust = TRY(enclave::Trust::load(enclave::kTrustFilePath, {enclave::Mode::emulated, enclave::Mode::production})),
+      .trust = TRY(enclave::Trust::load(enclave::kTrustFilePath,
+                                        {enclave::Mode::emulated, enclave::Mode::production})),
       .open_nsm = [] { return attestation::open_nsm_device(); },
       .control = vsock(kAnyCid, number_at(argc, argv, 1, 5000)),
       .lanes = vsock(kAnyCid, number_at(argc, argv, 2, 5001)),

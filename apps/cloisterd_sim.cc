@@ -1,5 +1,6 @@
-// cloisterd-sim: the supervisor of a simulated enclave. The same processes as cloisterd, with an emulated NSM under a development root and a
-// trust file that must say "simulated". Nothing here is confidential, and nothing that it attests to claims so.
+// cloisterd-sim: the supervisor of a simulated enclave. The same processes as cloisterd, with an emulated NSM
+// under a development root and a trust file that must say "simulated". Nothing here is confidential, and
+// nothing that it attests to claims so.
 #include <unistd.h>
 
 #include "emulator/simulated_supervisor.h"
@@ -9,7 +10,8 @@ namespace {
 
 using namespace cloister;
 
-Status run_inside(const emulator::SupervisorOptions& options, const emulator::DevelopmentRoot& root, const Log& log) {
+Status run_inside(const emulator::SupervisorOptions& options, const emulator::DevelopmentRoot& root,
+                  const Log& log) {
   static const sys::SystemClock clock;
   std::string sockets = emulator::kInsideRun;
   enclave::MonitorOptions monitor{

@@ -40,7 +40,8 @@ Result<Bytes> from_hex(std::string_view text) {
 bool equal_constant_time(ByteView a, ByteView b) {
   if (a.size() != b.size()) return false;
   volatile std::uint8_t difference = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) difference = static_cast<std::uint8_t>(difference | (a[i] ^ b[i]));
+  for (std::size_t i = 0; i < a.size(); ++i)
+    difference = static_cast<std::uint8_t>(difference | (a[i] ^ b[i]));
   return difference == 0;
 }
 
@@ -51,10 +52,18 @@ Result<std::uint64_t> Reader::integer(std::size_t width) {
   return value;
 }
 
-Result<std::uint8_t> Reader::u8() { return static_cast<std::uint8_t>(TRY(integer(1))); }
-Result<std::uint16_t> Reader::u16() { return static_cast<std::uint16_t>(TRY(integer(2))); }
-Result<std::uint32_t> Reader::u32() { return static_cast<std::uint32_t>(TRY(integer(4))); }
-Result<std::uint64_t> Reader::u64() { return integer(8); }
+Result<std::uint8_t> Reader::u8() {
+  return static_cast<std::uint8_t>(TRY(integer(1)));
+}
+Result<std::uint16_t> Reader::u16() {
+  return static_cast<std::uint16_t>(TRY(integer(2)));
+}
+Result<std::uint32_t> Reader::u32() {
+  return static_cast<std::uint32_t>(TRY(integer(4)));
+}
+Result<std::uint64_t> Reader::u64() {
+  return integer(8);
+}
 
 Result<ByteView> Reader::bytes(std::size_t count) {
   if (count > rest_.size()) {
@@ -71,14 +80,23 @@ Status Reader::finish() const {
 }
 
 Writer& Writer::integer(std::uint64_t value, int width) {
-  for (int shift = (width - 1) * 8; shift >= 0; shift -= 8) out_.push_back(static_cast<std::uint8_t>(value >> shift));
+  for (int shift = (width - 1) * 8; shift >= 0; shift -= 8)
+    out_.push_back(static_cast<std::uint8_t>(value >> shift));
   return *this;
 }
 
-Writer& Writer::u8(std::uint8_t value) { return integer(value, 1); }
-Writer& Writer::u16(std::uint16_t value) { return integer(value, 2); }
-Writer& Writer::u32(std::uint32_t value) { return integer(value, 4); }
-Writer& Writer::u64(std::uint64_t value) { return integer(value, 8); }
+Writer& Writer::u8(std::uint8_t value) {
+  return integer(value, 1);
+}
+Writer& Writer::u16(std::uint16_t value) {
+  return integer(value, 2);
+}
+Writer& Writer::u32(std::uint32_t value) {
+  return integer(value, 4);
+}
+Writer& Writer::u64(std::uint64_t value) {
+  return integer(value, 8);
+}
 
 Writer& Writer::bytes(ByteView more) {
   append(out_, more);

@@ -25,9 +25,15 @@ inline ByteView as_bytes(std::string_view text) {
 inline std::string_view as_text(ByteView bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
-inline Bytes to_bytes(ByteView view) { return {view.begin(), view.end()}; }
-inline Bytes to_bytes(std::string_view text) { return to_bytes(as_bytes(text)); }
-inline void append(Bytes& out, ByteView more) { out.insert(out.end(), more.begin(), more.end()); }
+inline Bytes to_bytes(ByteView view) {
+  return {view.begin(), view.end()};
+}
+inline Bytes to_bytes(std::string_view text) {
+  return to_bytes(as_bytes(text));
+}
+inline void append(Bytes& out, ByteView more) {
+  out.insert(out.end(), more.begin(), more.end());
+}
 
 // Lowercase hexadecimal. Decoding takes both cases and refuses anything else.
 std::string to_hex(ByteView bytes);

@@ -1,5 +1,6 @@
-// The code of the fmt library. Debian has it as a shared library only, and the enclave's programs have no loader, so it is compiled here from
-// the header that exists for such uses. The instantiations are those that fmt's other headers declare as extern.
+// The code of the fmt library. Debian has it as a shared library only, and the enclave's programs have no
+// loader, so it is compiled here from the header that exists for such uses. The instantiations are those that
+// fmt's other headers declare as extern.
 #include <fmt/format-inl.h>
 
 FMT_BEGIN_NAMESPACE
@@ -12,7 +13,8 @@ template FMT_API std::locale locale_ref::get<std::locale>() const;
 template FMT_API thousands_sep_result<char> thousands_sep_impl(locale_ref);
 template FMT_API char decimal_point_impl(locale_ref);
 template FMT_API void buffer<char>::append(const char*, const char*);
-template FMT_API void vformat_to(buffer<char>&, string_view, basic_format_args<FMT_BUFFER_CONTEXT(char)>, locale_ref);
+template FMT_API void vformat_to(buffer<char>&, string_view, basic_format_args<FMT_BUFFER_CONTEXT(char)>,
+                                 locale_ref);
 
 }  // namespace detail
 FMT_END_NAMESPACE

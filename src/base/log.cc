@@ -31,9 +31,10 @@ void Log::write(LogLevel level, std::string_view message) const {
   ::clock_gettime(CLOCK_REALTIME, &now);
   std::tm utc{};
   ::gmtime_r(&now.tv_sec, &utc);
-  auto line = fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z {} {}: {}\n", utc.tm_year + 1900, utc.tm_mon + 1,
-                          utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec, now.tv_nsec / 1000000, tag_,
-                          kNames[static_cast<int>(level)], escape_controls(message));
+  auto line =
+      fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z {} {}: {}\n", utc.tm_year + 1900,
+                  utc.tm_mon + 1, utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec, now.tv_nsec / 1000000,
+                  tag_, kNames[static_cast<int>(level)], escape_controls(message));
   // A log that cannot be written must not stop what it describes.
   [[maybe_unused]] auto written = ::write(fd_, line.data(), line.size());
 }

@@ -1,5 +1,5 @@
-// Log: one line per event on a file descriptor. Everything from outside is escaped, so that a peer can neither
-// forge a line nor drive a terminal. Thread-safe: one write(2) per line.
+// Log: one line per event on a file descriptor. Everything from outside is escaped, so that a peer can
+// neither forge a line nor drive a terminal. Thread-safe: one write(2) per line.
 #pragma once
 
 #include <fmt/format.h>

@@ -7,14 +7,22 @@ namespace cloister {
 
 std::string_view to_string(ErrorKind kind) {
   switch (kind) {
-    case ErrorKind::invalid: return "invalid";
-    case ErrorKind::not_found: return "not_found";
-    case ErrorKind::denied: return "denied";
-    case ErrorKind::corrupt: return "corrupt";
-    case ErrorKind::unavailable: return "unavailable";
-    case ErrorKind::exhausted: return "exhausted";
-    case ErrorKind::system: return "system";
-    case ErrorKind::internal: return "internal";
+    case ErrorKind::invalid:
+      return "invalid";
+    case ErrorKind::not_found:
+      return "not_found";
+    case ErrorKind::denied:
+      return "denied";
+    case ErrorKind::corrupt:
+      return "corrupt";
+    case ErrorKind::unavailable:
+      return "unavailable";
+    case ErrorKind::exhausted:
+      return "exhausted";
+    case ErrorKind::system:
+      return "system";
+    case ErrorKind::internal:
+      return "internal";
   }
   return "internal";
 }
@@ -34,21 +42,26 @@ namespace {
 ErrorKind kind_of_errno(int error_number) {
   switch (error_number) {
     case ENOENT:
-    case ESRCH: return ErrorKind::not_found;
+    case ESRCH:
+      return ErrorKind::not_found;
     case EACCES:
-    case EPERM: return ErrorKind::denied;
+    case EPERM:
+      return ErrorKind::denied;
     case ENOSPC:
     case EDQUOT:
     case ENOMEM:
     case EMFILE:
-    case ENFILE: return ErrorKind::exhausted;
+    case ENFILE:
+      return ErrorKind::exhausted;
     case ECONNREFUSED:
     case ECONNRESET:
     case EPIPE:
     case ETIMEDOUT:
     case EHOSTUNREACH:
-    case ENETUNREACH: return ErrorKind::unavailable;
-    default: return ErrorKind::system;
+    case ENETUNREACH:
+      return ErrorKind::unavailable;
+    default:
+      return ErrorKind::system;
   }
 }
 
@@ -58,6 +71,8 @@ std::unexpected<Error> fail_errno(int error_number, std::string_view what) {
   return fail(kind_of_errno(error_number), "{}: {}", what, std::strerror(error_number));
 }
 
-std::unexpected<Error> fail_errno(std::string_view what) { return fail_errno(errno, what); }
+std::unexpected<Error> fail_errno(std::string_view what) {
+  return fail_errno(errno, what);
+}
 
 }  // namespace cloister

@@ -64,7 +64,8 @@ using Status = Result<void>;
 
 // return fail(ErrorKind::invalid, "release {} is longer than {} bytes", …);
 template <class... Args>
-[[nodiscard]] std::unexpected<Error> fail(ErrorKind kind, fmt::format_string<Args...> format, Args&&... args) {
+[[nodiscard]] std::unexpected<Error> fail(ErrorKind kind, fmt::format_string<Args...> format,
+                                          Args&&... args) {
   return std::unexpected(Error(kind, fmt::format(format, std::forward<Args>(args)...)));
 }
 
@@ -79,9 +80,9 @@ template <class... Args>
 // The counter keeps a TRY inside a TRY from shadowing its outer one's variable.
 #define TRY(...) CLOISTER_TRY_NUMBERED(__COUNTER__, __VA_ARGS__)
 #define CLOISTER_TRY_NUMBERED(n, ...) CLOISTER_TRY_NAMED(n, __VA_ARGS__)
-#define CLOISTER_TRY_NAMED(n, ...)                                                                    \
-  ({                                                                                                  \
-    auto&& try_result_##n = (__VA_ARGS__);                                                            \
-    if (!try_result_##n.has_value()) return std::unexpected(std::move(try_result_##n).error());       \
-    *std::move(try_result_##n);                                                                       \
+#define CLOISTER_TRY_NAMED(n, ...)                                                              \
+  ({                                                                                            \
+    auto&& try_result_##n = (__VA_ARGS__);                                                      \
+    if (!try_result_##n.has_value()) return std::unexpected(std::move(try_result_##n).error()); \
+    *std::move(try_result_##n);                                                                 \
   })

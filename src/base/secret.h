@@ -1,9 +1,9 @@
-// Secret: key bytes that wipe themselves and have no way to be printed, compared with == or copied by accident.
+// Secret: key bytes that wipe themselves and have no way to be printed, compared with == or copied by
+// accident.
 #pragma once
 
-#include <string.h>
-
 #include <fmt/format.h>
+#include <string.h>
 
 #include "base/bytes.h"
 

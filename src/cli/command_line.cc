@@ -21,7 +21,8 @@ void print_error(const Error& error) {
   if (!error.hint().empty()) fmt::print(stderr, "hint: {}\n", escape_controls(error.hint()));
 }
 
-Command& Command::text(const std::string& names, std::string& target, const std::string& help, bool required) {
+Command& Command::text(const std::string& names, std::string& target, const std::string& help,
+                       bool required) {
   app_.add_option(names, target, help)->required(required);
   return *this;
 }
@@ -36,12 +37,14 @@ Command& Command::flag(const std::string& names, bool& target, const std::string
   return *this;
 }
 
-Command& Command::list(const std::string& names, std::vector<std::string>& target, const std::string& help, bool required) {
+Command& Command::list(const std::string& names, std::vector<std::string>& target, const std::string& help,
+                       bool required) {
   app_.add_option(names, target, help)->required(required)->allow_extra_args(false);
   return *this;
 }
 
-Command& Command::operands(const std::string& name, std::vector<std::string>& target, const std::string& help) {
+Command& Command::operands(const std::string& name, std::vector<std::string>& target,
+                           const std::string& help) {
   app_.add_option(name, target, help);
   app_.positionals_at_end(false);
   return *this;
@@ -69,7 +72,9 @@ void Command::action(std::function<Result<int>()> body) {
 }
 
 CommandLine::CommandLine()
-    : app_(std::make_unique<CLI::App>("Confidential machine learning: run a secret application on private data, inside an enclave.", "cloister")) {
+    : app_(std::make_unique<CLI::App>(
+          "Confidential machine learning: run a secret application on private data, inside an enclave.",
+          "cloister")) {
   app_->set_version_flag("--version", std::string("cloister ") + CLOISTER_VERSION);
   app_->require_subcommand(1);
   app_->get_formatter()->column_width(34);
@@ -77,7 +82,9 @@ CommandLine::CommandLine()
 
 CommandLine::~CommandLine() = default;
 
-Command CommandLine::verb(const std::string& name, const std::string& about) { return Command(*app_->add_subcommand(name, about)); }
+Command CommandLine::verb(const std::string& name, const std::string& about) {
+  return Command(*app_->add_subcommand(name, about));
+}
 
 Command CommandLine::verb(Command& parent, const std::string& name, const std::string& about) {
   parent.app().require_subcommand(1);
@@ -91,7 +98,8 @@ int CommandLine::run(int argc, char** argv) {
     return outcome.code;
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app_->exit(error);  // --help, --version
-    fmt::print(stderr, "cloister: {}\nhint: cloister --help, cloister VERB --help\n", escape_controls(error.what()));
+    fmt::print(stderr, "cloister: {}\nhint: cloister --help, cloister VERB --help\n",
+               escape_controls(error.what()));
     return kExitUsage;
   }
   return kExitUsage;

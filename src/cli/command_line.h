@@ -1,4 +1,5 @@
-// The command line as verbs with options. A thin face over CLI11, so that one source file alone pays for its header.
+// The command line as verbs with options. A thin face over CLI11, so that one source file alone pays for its
+// header.
 #pragma once
 
 #include <cstdint>
@@ -15,16 +16,18 @@ class App;
 
 namespace cloister::cli {
 
-// One verb ("encrypt") or a verb's verb ("key allow"). `names` are as in "-d,--directory" or "FILE" for an operand. Targets
-// must outlive run().
+// One verb ("encrypt") or a verb's verb ("key allow"). `names` are as in "-d,--directory" or "FILE" for an
+// operand. Targets must outlive run().
 class Command {
  public:
   explicit Command(CLI::App& app) : app_(app) {}
 
-  Command& text(const std::string& names, std::string& target, const std::string& help, bool required = false);
+  Command& text(const std::string& names, std::string& target, const std::string& help,
+                bool required = false);
   Command& number(const std::string& names, std::uint64_t& target, const std::string& help);
   Command& flag(const std::string& names, bool& target, const std::string& help);
-  Command& list(const std::string& names, std::vector<std::string>& target, const std::string& help, bool required = false);
+  Command& list(const std::string& names, std::vector<std::string>& target, const std::string& help,
+                bool required = false);
   // Operands after the options; everything from the second operand on is taken as it is, dashes included.
   Command& operands(const std::string& name, std::vector<std::string>& target, const std::string& help);
   // Takes every argument unparsed, options and --help included (for a program that this verb stands for).

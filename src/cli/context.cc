@@ -29,23 +29,29 @@ kms::Connector connector(bool tls, std::vector<crypto::Certificate> trusted) {
 
 }  // namespace
 
-bool Context::embedded_kms() const { return !value_or(environment, "AWS_ENDPOINT_URL_KMS", "").empty(); }
+bool Context::embedded_kms() const {
+  return !value_or(environment, "AWS_ENDPOINT_URL_KMS", "").empty();
+}
 
 Result<kms::Client> Context::kms_client(const std::string& region) const {
-  auto bundle = TRY(sys::read_file(value_or(environment, "AWS_CA_BUNDLE", kSystemBundle), kMaxBundle).context("certificate authorities"));
+  auto bundle = TRY(sys::read_file(value_or(environment, "AWS_CA_BUNDLE", kSystemBundle), kMaxBundle)
+                        .context("certificate authorities"));
   auto trusted = TRY(crypto::Certificate::list_from_pem(bundle).context("certificate authorities"));
-  auto url = value_or(environment, "AWS_ENDPOINT_URL_KMS", fmt::format("https://kms.{}.amazonaws.com", region));
+  auto url =
+      value_or(environment, "AWS_ENDPOINT_URL_KMS", fmt::format("https://kms.{}.amazonaws.com", region));
   auto service = TRY(kms::ServiceUrl::parse(url));
   auto chain = kms::default_chain(environment);
-  kms::ClientConfig config{.connect = connector(service.tls, std::move(trusted)),
-                           .host = service.host,
-                           .port = service.port,
-                           .region = region,
-                           .on_notice = [](const std::string& text) { fmt::print(stderr, "cloister: {}\n", text); }};
+  kms::ClientConfig config{
+      .connect = connector(service.tls, std::move(trusted)),
+      .host = service.host,
+      .port = service.port,
+      .region = region,
+      .on_notice = [](const std::string& text) { fmt::print(stderr, "cloister: {}\n", text); }};
   return kms::Client(std::move(config), TRY(chain.load()), clock);
 }
 
-Result<host::Session> Context::open_session(const host::EnclaveRecord& enclave, const std::string& image) const {
+Result<host::Session> Context::open_session(const host::EnclaveRecord& enclave,
+                                            const std::string& image) const {
   auto expected = TRY(enclave.expectation());
   if (!image.empty()) {
     auto text = TRY(sys::read_file(image, attestation::kMaxMeasurementsFile));

@@ -1,4 +1,5 @@
-// What every verb needs: where things are, the environment, and the clock. Made once in main, handed to each verb.
+// What every verb needs: where things are, the environment, and the clock. Made once in main, handed to each
+// verb.
 #pragma once
 
 #include "host/enclave_record.h"
@@ -15,13 +16,14 @@ struct Context {
   sys::SystemClock clock;
   bool terminal = false;  // standard output is one
 
-  // A client of KMS with the caller's credentials: at AWS_ENDPOINT_URL_KMS where it is set, verified against AWS_CA_BUNDLE; at AWS's own endpoint
-  // for the region and against the system's authorities else.
+  // A client of KMS with the caller's credentials: at AWS_ENDPOINT_URL_KMS where it is set, verified against
+  // AWS_CA_BUNDLE; at AWS's own endpoint for the region and against the system's authorities else.
   Result<kms::Client> kms_client(const std::string& region) const;
   // Whether the KMS in use is not AWS's own.
   bool embedded_kms() const;
 
-  // An attested session with a running enclave, judged by the measurements in `image` (a file) or by those noted at `cloister up`.
+  // An attested session with a running enclave, judged by the measurements in `image` (a file) or by those
+  // noted at `cloister up`.
   Result<host::Session> open_session(const host::EnclaveRecord& enclave, const std::string& image) const;
 };
 

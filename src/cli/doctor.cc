@@ -15,7 +15,9 @@ struct Finding {
   std::string mend;
 };
 
-bool exists(const char* path) { return ::access(path, F_OK) == 0; }
+bool exists(const char* path) {
+  return ::access(path, F_OK) == 0;
+}
 
 std::vector<Finding> examine(const Context& context) {
   auto has = [&](std::string_view name) { return context.environment(name).has_value(); };
@@ -23,11 +25,14 @@ std::vector<Finding> examine(const Context& context) {
   return {
       {::geteuid() == 0, "root, for building the walls of jobs", "run as root, or with sudo -E"},
       {exists("/dev/fuse"), "/dev/fuse, for the shared folder", "modprobe fuse"},
-      {exists("/proc/self/ns/user"), "user namespaces, for the share's server", "a kernel with CONFIG_USER_NS"},
+      {exists("/proc/self/ns/user"), "user namespaces, for the share's server",
+       "a kernel with CONFIG_USER_NS"},
       {exists("/usr/bin/python3"), "/usr/bin/python3, for applications in Python", "apt-get install python3"},
-      {chain.load().has_value(), "AWS credentials", "source the user.env that cloister kms init wrote, or set AWS_ACCESS_KEY_ID…"},
+      {chain.load().has_value(), "AWS credentials",
+       "source the user.env that cloister kms init wrote, or set AWS_ACCESS_KEY_ID…"},
       {kms::find_region(context.environment).has_value(), "an AWS region", "export AWS_REGION=…"},
-      {!context.embedded_kms() || has("AWS_CA_BUNDLE"), "the authority of the embedded KMS", "export AWS_CA_BUNDLE=…/ca.pem"},
+      {!context.embedded_kms() || has("AWS_CA_BUNDLE"), "the authority of the embedded KMS",
+       "export AWS_CA_BUNDLE=…/ca.pem"},
   };
 }
 
@@ -44,7 +49,9 @@ Result<int> doctor(const Context& context) {
 }  // namespace
 
 void add_doctor(CommandLine& line, const Context& context) {
-  line.verb("doctor", "Say what on this machine would stop you, and how to mend it").action([&context] { return doctor(context); });
+  line.verb("doctor", "Say what on this machine would stop you, and how to mend it").action([&context] {
+    return doctor(context);
+  });
 }
 
 }  // namespace cloister::cli

@@ -12,7 +12,8 @@ namespace {
 
 Result<int> down(const Context& context, const std::string& name) {
   auto record = TRY(host::read_record(context.paths, name));
-  for (const auto& mount : host::list_mounts(context.paths, name)) TRY(host::stop_mount(context.paths, mount));
+  for (const auto& mount : host::list_mounts(context.paths, name))
+    TRY(host::stop_mount(context.paths, mount));
   TRY(host::stop_proxy(context.paths, name));
   TRY(host::stop_process_enclave(context.paths, record));
   fmt::print(stderr, "cloister: enclave '{}' is down; its memory and everything in it is gone\n", name);

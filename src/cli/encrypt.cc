@@ -35,7 +35,8 @@ class KmsDataKeys final : public package::DataKeySource {
 
   Result<package::DataKey> generate(const package::EncryptionContext& context) override {
     auto answer = TRY(client_.generate_data_key(key_, context, sys::Deadline::after(kKmsTimeout)));
-    return package::DataKey{std::move(answer.plaintext), std::move(answer.ciphertext), std::move(answer.key_id)};
+    return package::DataKey{std::move(answer.plaintext), std::move(answer.ciphertext),
+                            std::move(answer.key_id)};
   }
 
  private:
@@ -57,7 +58,8 @@ Result<crypto::PrivateKey> load_or_create_signing_key(const std::string& path) {
   auto key = crypto::PrivateKey::from_pem(bytes);
   wipe(bytes);
   auto loaded = TRY(std::move(key).context(path));
-  if (loaded.type() != crypto::KeyType::ed25519) return fail(ErrorKind::invalid, "{} is not an Ed25519 key", path);
+  if (loaded.type() != crypto::KeyType::ed25519)
+    return fail(ErrorKind::invalid, "{} is not an Ed25519 key", path);
   return loaded;
 }
 
@@ -95,7 +97,8 @@ Result<int> encrypt(const Context& context, Options& options) {
 void add_encrypt(CommandLine& line, const Context& context) {
   auto options = std::make_shared<Options>();
   line.verb("encrypt", "Encrypt and sign an application's directory under a KMS key")
-      .text("-d,--directory", options->directory, "the application: code, models, data, and cloister.yaml if you have one", true)
+      .text("-d,--directory", options->directory,
+            "the application: code, models, data, and cloister.yaml if you have one", true)
       .text("-k,--key", options->key, "the KMS key: ARN, id or alias", true)
       .text("-o,--output", options->output, "the package (default: NAME.cloister)")
       .text("--name", options->name, "the application's name (default: the directory's)")

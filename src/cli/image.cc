@@ -16,7 +16,9 @@ struct Options {
 
 Result<int> measure(const Context& context, const Options& options) {
   if (!options.simulated) {
-    return fail(ErrorKind::invalid, "image files are not in this release: give --simulated for the enclave that `cloister up` starts");
+    return fail(
+        ErrorKind::invalid,
+        "image files are not in this release: give --simulated for the enclave that `cloister up` starts");
   }
   auto authority = TRY(kms_authority(context, options.kms_ca));
   auto simulation = TRY(host::compose_simulation(context.paths.state + "/simulated/measured", authority));

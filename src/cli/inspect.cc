@@ -4,8 +4,8 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
-#include "codec/base64.h"
 #include "cli/verbs.h"
+#include "codec/base64.h"
 #include "host/known_signers.h"
 #include "package/start.h"
 
@@ -29,7 +29,9 @@ Result<package::Header> read_header(const std::string& path) {
   return std::move(start.header);
 }
 
-const char* audience(package::Audience who) { return who == package::Audience::caller ? "you" : "nobody"; }
+const char* audience(package::Audience who) {
+  return who == package::Audience::caller ? "you" : "nobody";
+}
 
 std::string joined(const std::vector<std::string>& items, const char* otherwise) {
   return items.empty() ? otherwise : fmt::format("{}", fmt::join(items, ", "));
@@ -44,20 +46,26 @@ std::string egress_of(const package::Terms& terms) {
 void print_terms(const package::Header& header) {
   const auto& manifest = header.public_manifest;
   const auto& terms = manifest.terms;
-  fmt::print("  starts      {}\n", manifest.entries ? joined(*manifest.entries, "any of its files") : "what its owner keeps private");
-  fmt::print("  reads       {}\n", terms.reads ? joined(*terms.reads, "nothing") : "every folder of your share but encrypted");
+  fmt::print("  starts      {}\n", manifest.entries ? joined(*manifest.entries, "any of its files")
+                                                    : "what its owner keeps private");
+  fmt::print("  reads       {}\n",
+             terms.reads ? joined(*terms.reads, "nothing") : "every folder of your share but encrypted");
   fmt::print("  writes      {}\n", joined(terms.writes, "nothing"));
   fmt::print("  connects to {}\n", egress_of(terms));
-  fmt::print("  its output goes to {}, its errors to {}; diagnostics for the owner: {}\n", audience(terms.stdout_to),
-             audience(terms.stderr_to), terms.diagnostics ? "if you ask for them" : "none");
-  fmt::print("  may use     {} MiB of memory, {} processes, {} s\n", terms.limits.memory_mib, terms.limits.processes, terms.limits.seconds);
+  fmt::print("  its output goes to {}, its errors to {}; diagnostics for the owner: {}\n",
+             audience(terms.stdout_to), audience(terms.stderr_to),
+             terms.diagnostics ? "if you ask for them" : "none");
+  fmt::print("  may use     {} MiB of memory, {} processes, {} s\n", terms.limits.memory_mib,
+             terms.limits.processes, terms.limits.seconds);
 }
 
 void print_header(const package::Header& header, const std::optional<host::KnownSigner>& known) {
   auto signer = header.signer_fingerprint();
   fmt::print("{} {}\n", header.name, header.release);
   fmt::print("  signer      {}\n", host::readable_fingerprint(signer));
-  fmt::print("              {}\n", known ? "known to you as " + known->name : "UNKNOWN signer: the signature proves only that the file is whole");
+  fmt::print("              {}\n", known
+                                       ? "known to you as " + known->name
+                                       : "UNKNOWN signer: the signature proves only that the file is whole");
   fmt::print("  key         {}\n", header.key_arn);
   fmt::print("  manifest    {}\n", header.manifest_digest ? to_hex(*header.manifest_digest) : "none");
   print_terms(header);
@@ -72,7 +80,10 @@ json to_json(const package::Header& header, bool known) {
            {"signer_known", known},
            {"encryption_context", header.encryption_context()},
            {"writes", terms.writes},
-           {"limits", {{"memory_mib", terms.limits.memory_mib}, {"processes", terms.limits.processes}, {"seconds", terms.limits.seconds}}}};
+           {"limits",
+            {{"memory_mib", terms.limits.memory_mib},
+             {"processes", terms.limits.processes},
+             {"seconds", terms.limits.seconds}}}};
   out["manifest"] = header.manifest_digest ? json(to_hex(*header.manifest_digest)) : json();
   out["reads"] = terms.reads ? json(*terms.reads) : json();
   out["entry_points"] = header.public_manifest.entries ? json(*header.public_manifest.entries) : json();
@@ -94,7 +105,8 @@ Result<int> inspect(const Context& context, const Options& options) {
   }
   if (known) return 0;
   Error error(ErrorKind::denied, fmt::format("unknown signer {}", to_hex(header.signer_fingerprint())));
-  return std::unexpected(std::move(error).with_hint("compare the fingerprint with the owner, then: cloister signer add NAME FINGERPRINT"));
+  return std::unexpected(std::move(error).with_hint(
+      "compare the fingerprint with the owner, then: cloister signer add NAME FINGERPRINT"));
 }
 
 }  // namespace

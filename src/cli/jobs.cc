@@ -23,9 +23,11 @@ std::string text_of(const json& job, const char* name) {
 }
 
 void print_job(const json& job) {
-  auto end = job.contains("exit_code") && job["exit_code"].is_number() ? fmt::format(" ({})", job["exit_code"].dump()) : "";
-  fmt::print("{}  {:<10}{:<6} {} {}  {}\n", text_of(job, "id"), text_of(job, "state"), end, text_of(job, "name"),
-             text_of(job, "release"), text_of(job, "entry"));
+  auto end = job.contains("exit_code") && job["exit_code"].is_number()
+                 ? fmt::format(" ({})", job["exit_code"].dump())
+                 : "";
+  fmt::print("{}  {:<10}{:<6} {} {}  {}\n", text_of(job, "id"), text_of(job, "state"), end,
+             text_of(job, "name"), text_of(job, "release"), text_of(job, "entry"));
 }
 
 Result<host::Session> open(const Context& context, const Options& options) {
@@ -40,7 +42,8 @@ Result<int> jobs(const Context& context, const Options& options) {
     return 0;
   }
   auto object = json::parse(response.body, nullptr, /*allow_exceptions=*/false);
-  if (!object.is_object() || !object["jobs"].is_array()) return fail(ErrorKind::corrupt, "the enclave's answer is not the documented one");
+  if (!object.is_object() || !object["jobs"].is_array())
+    return fail(ErrorKind::corrupt, "the enclave's answer is not the documented one");
   for (const auto& job : object["jobs"]) print_job(job);
   return 0;
 }

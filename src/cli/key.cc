@@ -25,7 +25,9 @@ struct Options {
   bool json = false;
 };
 
-sys::Deadline soon() { return sys::Deadline::after(kKmsTimeout); }
+sys::Deadline soon() {
+  return sys::Deadline::after(kKmsTimeout);
+}
 
 // A key as the person gave it (ARN, id or alias), and the policy that it has now.
 struct Opened {
@@ -43,7 +45,8 @@ Result<Opened> open_key(const Context& context, const std::string& name) {
   return Opened{std::move(client), std::move(key), std::move(policy)};
 }
 
-// Read, change, write, and look again: KMS has no conditional write, so what somebody else wrote meanwhile is at least noticed.
+// Read, change, write, and look again: KMS has no conditional write, so what somebody else wrote meanwhile is
+// at least noticed.
 Status change_policy(Opened& opened, const std::function<Status(host::KeyAccess&)>& change) {
   auto access = TRY(host::read_access(opened.policy));
   TRY(change(access));
@@ -79,7 +82,8 @@ Result<std::string> image_pcr0(const Context& context, const std::string& file) 
   auto text = TRY(sys::read_file(file, attestation::kMaxMeasurementsFile));
   auto measurements = TRY(attestation::Measurements::from_json(as_text(text)).context(file));
   if (measurements.simulated() && !context.embedded_kms()) {
-    return fail(ErrorKind::denied, "{} is the measurement of a simulated enclave: an AWS key must not be opened to it", file);
+    return fail(ErrorKind::denied,
+                "{} is the measurement of a simulated enclave: an AWS key must not be opened to it", file);
   }
   return to_hex(measurements.pcrs.at(0));
 }
@@ -88,8 +92,10 @@ Result<std::vector<std::string>> fingerprints(const Context& context, const std:
   auto known = TRY(host::KnownSigners::load(context.paths.known_signers()));
   std::vector<std::string> out;
   for (const auto& text : given) {
-    auto by_name = std::find_if(known.all().begin(), known.all().end(), [&](const auto& s) { return s.name == text; });
-    out.push_back(to_hex(by_name != known.all().end() ? by_name->fingerprint : TRY(host::parse_fingerprint(text))));
+    auto by_name =
+        std::find_if(known.all().begin(), known.all().end(), [&](const auto& s) { return s.name == text; });
+    out.push_back(
+        to_hex(by_name != known.all().end() ? by_name->fingerprint : TRY(host::parse_fingerprint(text))));
   }
   return out;
 }
@@ -99,8 +105,11 @@ Result<int> allow(const Context& context, const Options& options) {
   auto signers = TRY(fingerprints(context, options.signers));
   TRY(change_policy(opened, [&](host::KeyAccess& access) -> Status {
     for (const auto& file : options.images) {
-      host::allow_image(access, {.pcr0 = TRY(image_pcr0(context, file)), .principals = options.principals,
-                                 .releases = options.releases, .names = options.names, .signers = signers});
+      host::allow_image(access, {.pcr0 = TRY(image_pcr0(context, file)),
+                                 .principals = options.principals,
+                                 .releases = options.releases,
+                                 .names = options.names,
+                                 .signers = signers});
     }
     return {};
   }));
@@ -109,7 +118,8 @@ Result<int> allow(const Context& context, const Options& options) {
 }
 
 Result<int> revoke(const Context& context, const Options& options) {
-  if (options.all == !options.images.empty()) return fail(ErrorKind::invalid, "give either --image FILE or --all");
+  if (options.all == !options.images.empty())
+    return fail(ErrorKind::invalid, "give either --image FILE or --all");
   auto opened = TRY(open_key(context, options.key));
   TRY(change_policy(opened, [&](host::KeyAccess& access) -> Status {
     if (options.all) return host::revoke_image(access, "");
@@ -148,8 +158,10 @@ Result<int> policy(const Context& context, const Options& options) {
   auto opened = TRY(open_key(context, options.key));
   auto access = TRY(host::read_access(opened.policy));
   for (const auto& file : options.images) {
-    host::allow_image(access, {.pcr0 = TRY(image_pcr0(context, file)), .principals = options.principals,
-                               .releases = options.releases, .names = options.names,
+    host::allow_image(access, {.pcr0 = TRY(image_pcr0(context, file)),
+                               .principals = options.principals,
+                               .releases = options.releases,
+                               .names = options.names,
                                .signers = TRY(fingerprints(context, options.signers))});
   }
   fmt::print("{}\n", TRY(host::write_access(opened.policy, access, opened.key.account)));
@@ -158,7 +170,8 @@ Result<int> policy(const Context& context, const Options& options) {
 
 void add_grant_options(Command& command, Options& options) {
   command.text("-k,--key", options.key, "the key: ARN, id or alias", true)
-      .list("--image", options.images, "measurements of an image (JSON), as `image measure` or nitro-cli prints them")
+      .list("--image", options.images,
+            "measurements of an image (JSON), as `image measure` or nitro-cli prints them")
       .list("--release", options.releases, "only this release of the package (several allowed)")
       .list("--package", options.names, "only packages of this name")
       .list("--signer", options.signers, "only packages of this signer (a known name or a fingerprint)")

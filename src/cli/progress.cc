@@ -19,7 +19,8 @@ void Progress::show(std::uint64_t done, std::uint64_t total) {
   next_ = sys::Deadline::after(kRedraw);
   drawn_ = true;
   auto filled = static_cast<std::size_t>(done * kBarWidth / total);
-  fmt::print(stderr, "\r{} [{:<{}}] {}/{} MiB", what_, std::string(std::min(filled, kBarWidth), '#'), kBarWidth, done / kMib, total / kMib);
+  fmt::print(stderr, "\r{} [{:<{}}] {}/{} MiB", what_, std::string(std::min(filled, kBarWidth), '#'),
+             kBarWidth, done / kMib, total / kMib);
   std::fflush(stderr);
 }
 

@@ -20,7 +20,8 @@ struct Options {
 Result<std::vector<host::Route>> routes_of(const Context& context, const Options& options) {
   std::vector<host::Route> routes;
   for (const auto& service : options.services) {
-    for (auto& route : TRY(host::service_routes(service, context.environment))) routes.push_back(std::move(route));
+    for (auto& route : TRY(host::service_routes(service, context.environment)))
+      routes.push_back(std::move(route));
   }
   for (const auto& text : options.allowed) routes.push_back(TRY(host::Route::parse(text).context("--allow")));
   if (routes.empty()) return fail(ErrorKind::invalid, "nothing to allow: give -s kms, or --allow HOST:PORT");
@@ -52,7 +53,8 @@ void add_proxy(CommandLine& line, const Context& context) {
   auto options = std::make_shared<Options>();
   line.verb("proxy", "Let the enclave reach KMS, and nothing else, through this machine")
       .list("-s,--service", options->services, "a service by name: kms")
-      .list("--allow", options->allowed, "a further destination, HOST:PORT; *.example.com:443 for all names below")
+      .list("--allow", options->allowed,
+            "a further destination, HOST:PORT; *.example.com:443 for all names below")
       .flag("--stop", options->stop, "end the proxy of this enclave")
       .flag("--foreground", options->foreground, "do not detach; log to the terminal")
       .text("--name", options->name, "the enclave's name")

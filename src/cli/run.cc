@@ -33,7 +33,9 @@ struct Options {
 };
 
 // -f NAME means a file in the shared folder's encrypted/; with a slash it is a path in the shared folder.
-std::string package_path(const std::string& file) { return file.find('/') == std::string::npos ? "encrypted/" + file : file; }
+std::string package_path(const std::string& file) {
+  return file.find('/') == std::string::npos ? "encrypted/" + file : file;
+}
 
 // -f -s -a, or FILE SCRIPT ARG… as operands; never half of one and half of the other.
 Status take_operands(Options& options) {
@@ -52,7 +54,8 @@ Result<std::vector<crypto::Sha256>> pinned_signers(const Context& context, const
   std::vector<crypto::Sha256> out;
   auto known = TRY(host::KnownSigners::load(context.paths.known_signers()));
   for (const auto& text : options.signers) {
-    auto by_name = std::find_if(known.all().begin(), known.all().end(), [&](const auto& s) { return s.name == text; });
+    auto by_name =
+        std::find_if(known.all().begin(), known.all().end(), [&](const auto& s) { return s.name == text; });
     out.push_back(by_name != known.all().end() ? by_name->fingerprint : TRY(host::parse_fingerprint(text)));
   }
   if (out.empty()) {
@@ -60,7 +63,8 @@ Result<std::vector<crypto::Sha256>> pinned_signers(const Context& context, const
   }
   if (out.empty()) {
     Error error(ErrorKind::denied, "unknown signer: you trust nobody's packages yet");
-    return std::unexpected(std::move(error).with_hint("compare what `cloister inspect` shows with the owner, then: cloister signer add NAME FINGERPRINT"));
+    return std::unexpected(std::move(error).with_hint(
+        "compare what `cloister inspect` shows with the owner, then: cloister signer add NAME FINGERPRINT"));
   }
   return out;
 }
@@ -70,14 +74,18 @@ Result<host::JobRequest> make_request(const Context& context, Options& options) 
   if (options.file.empty() || options.script.empty()) {
     return fail(ErrorKind::invalid, "which package and which of its scripts? give -f FILE -s SCRIPT");
   }
-  host::JobRequest request{.package = package_path(options.file), .entry = options.script, .output = options.output,
+  host::JobRequest request{.package = package_path(options.file),
+                           .entry = options.script,
+                           .output = options.output,
                            .share_output = options.share_output};
-  request.arguments = options.operands.empty() ? TRY(host::split_words(options.arguments).context("-a")) : options.operands;
+  request.arguments =
+      options.operands.empty() ? TRY(host::split_words(options.arguments).context("-a")) : options.operands;
   request.signers = TRY(pinned_signers(context, options));
   return request;
 }
 
-// The application's bytes are passed on as they are to a pipe or a file; a terminal gets no control character but the usual ones.
+// The application's bytes are passed on as they are to a pipe or a file; a terminal gets no control character
+// but the usual ones.
 void write_output(std::string_view bytes, bool terminal) {
   std::string safe;
   if (terminal) {
@@ -93,17 +101,19 @@ void write_output(std::string_view bytes, bool terminal) {
   std::fflush(stdout);
 }
 
-// Waits for SIGINT or SIGTERM in a thread of its own and cancels the job over a session of its own; the follower then sees the job end.
+// Waits for SIGINT or SIGTERM in a thread of its own and cancels the job over a session of its own; the
+// follower then sees the job end.
 class Canceller {
  public:
-  Canceller(std::function<Result<host::Session>()> open, std::string id) : thread_([this, open = std::move(open), id = std::move(id)] {
-    int number = 0;
-    while (sigwait(&signals_, &number) == 0 && number != SIGUSR1) {
-      interrupted_ = true;
-      auto session = open();
-      if (session) (void)host::cancel_job(*session, id).has_value();
-    }
-  }) {}
+  Canceller(std::function<Result<host::Session>()> open, std::string id)
+      : thread_([this, open = std::move(open), id = std::move(id)] {
+          int number = 0;
+          while (sigwait(&signals_, &number) == 0 && number != SIGUSR1) {
+            interrupted_ = true;
+            auto session = open();
+            if (session) (void)host::cancel_job(*session, id).has_value();
+          }
+        }) {}
   ~Canceller() {
     ::pthread_kill(thread_.native_handle(), SIGUSR1);
     thread_.join();
@@ -136,9 +146,13 @@ Result<int> follow(const Context& context, const Options& options, host::Session
       .on_state =
           [&](std::string_view state, std::string_view name) {
             application = name;
-            if (options.verbose) fmt::print(stderr, "cloister: {} {}\n", escape_controls(state), escape_controls(name));
+            if (options.verbose)
+              fmt::print(stderr, "cloister: {} {}\n", escape_controls(state), escape_controls(name));
           },
-      .on_dropped = [](std::uint64_t bytes) { fmt::print(stderr, "cloister: {} bytes of output came too fast and are lost\n", bytes); }};
+      .on_dropped =
+          [](std::uint64_t bytes) {
+            fmt::print(stderr, "cloister: {} bytes of output came too fast and are lost\n", bytes);
+          }};
   Canceller canceller(open, id);
   auto end = TRY(host::follow_job(session, id, events, [] { return true; }));
   if (canceller.interrupted()) {
@@ -150,7 +164,8 @@ Result<int> follow(const Context& context, const Options& options, host::Session
     return end.exit_code;
   }
   if (end.exit_code == 0) fmt::print(stderr, "cloister: {} ran successfully\n", escape_controls(application));
-  if (end.exit_code != 0) fmt::print(stderr, "cloister: {} ended with exit code {}\n", escape_controls(application), end.exit_code);
+  if (end.exit_code != 0)
+    fmt::print(stderr, "cloister: {} ended with exit code {}\n", escape_controls(application), end.exit_code);
   return end.exit_code;
 }
 
@@ -171,14 +186,16 @@ Result<int> run(const Context& context, Options& options) {
 void add_run(CommandLine& line, const Context& context) {
   auto options = std::make_shared<Options>();
   line.verb("run", "Decrypt an application in the enclave and run it on the shared folder's data")
-      .text("-f,--file", options->file, "the package: a name in the shared folder's encrypted/, or a path in the folder")
+      .text("-f,--file", options->file,
+            "the package: a name in the shared folder's encrypted/, or a path in the folder")
       .text("-s,--script", options->script, "the file of the package to start")
       .text("-a,--arguments", options->arguments, "its arguments in one text, quoted as for a shell")
       .operands("FILE", options->operands, "FILE SCRIPT ARG…: the same without flags, after --")
       .list("--signer", options->signers, "accept this signer only: a known name, or a fingerprint")
       .text("--output", options->output, "write to this directory below output/ instead of output/ itself")
       .flag("--share-output", options->share_output, "let other jobs write to the same output directory")
-      .text("--image", options->image, "measurements (JSON) that the enclave must have (default: those noted at `up`)")
+      .text("--image", options->image,
+            "measurements (JSON) that the enclave must have (default: those noted at `up`)")
       .flag("-v,--verbose", options->verbose, "say what happens meanwhile")
       .text("--name", options->name, "the enclave's name")
       .example("cloister run -f ocr.cloister -s ml_inference.py -a \"-d /dataset/ -o /output/\"")

@@ -19,7 +19,8 @@ Result<int> add(const Context& context, const std::string& name, const std::stri
 
 Result<int> list(const Context& context) {
   auto signers = TRY(host::KnownSigners::load(context.paths.known_signers()));
-  for (const auto& signer : signers.all()) fmt::print("{}\n  {}\n", signer.name, host::readable_fingerprint(signer.fingerprint));
+  for (const auto& signer : signers.all())
+    fmt::print("{}\n  {}\n", signer.name, host::readable_fingerprint(signer.fingerprint));
   return 0;
 }
 
@@ -42,7 +43,8 @@ void add_signer(CommandLine& line, const Context& context) {
   auto signer = line.verb("signer", "Whose packages you run");
   line.verb(signer, "add", "Trust a signer, after comparing the fingerprint with its owner")
       .text("NAME", options->name, "a name of your choice", true)
-      .text("FINGERPRINT", options->fingerprint, "64 hexadecimal digits; blanks between them are fine in quotes", true)
+      .text("FINGERPRINT", options->fingerprint,
+            "64 hexadecimal digits; blanks between them are fine in quotes", true)
       .example("cloister signer add acme 4f2a…")
       .action([&context, options] { return add(context, options->name, options->fingerprint); });
   line.verb(signer, "list", "Show the signers you trust").action([&context] { return list(context); });

@@ -12,24 +12,26 @@ namespace {
 using nlohmann::json;
 
 json describe(const Context& context, const host::EnclaveRecord& enclave) {
-  json out{{"name", enclave.name},
-           {"backend", enclave.backend},
-           {"mode", enclave.mode},
-           {"confidential", enclave.mode == "production"},
-           {"running", enclave.alive()},
-           {"pcr0", to_hex(enclave.measurements.pcrs.at(0))},
+  json out{{"name", enclave.name},       {"backend", enclave.backend},
+           {"mode", enclave.mode},       {"confidential", enclave.mode == "production"},
+           {"running", enclave.alive()}, {"pcr0", to_hex(enclave.measurements.pcrs.at(0))},
            {"mounts", json::array()}};
-  for (const auto& mount : host::list_mounts(context.paths, enclave.name)) out["mounts"].push_back(mount.directory);
+  for (const auto& mount : host::list_mounts(context.paths, enclave.name))
+    out["mounts"].push_back(mount.directory);
   auto proxy = host::running_proxy(context.paths, enclave.name);
   out["proxy"] = proxy ? json(proxy->destinations) : json();
   return out;
 }
 
 void print(const json& enclave) {
-  fmt::print("{}  {}{}\n", enclave["name"].get<std::string>(), enclave["running"].get<bool>() ? "running" : "DEAD (cloister down cleans up)",
+  fmt::print("{}  {}{}\n", enclave["name"].get<std::string>(),
+             enclave["running"].get<bool>() ? "running" : "DEAD (cloister down cleans up)",
              enclave["confidential"].get<bool>() ? "" : ", simulated: NOT confidential");
   fmt::print("  PCR0   {}\n", enclave["pcr0"].get<std::string>());
-  fmt::print("  proxy  {}\n", enclave["proxy"].is_null() ? "none (cloister proxy -s kms)" : fmt::format("{}", fmt::join(enclave["proxy"].get<std::vector<std::string>>(), ", ")));
+  fmt::print("  proxy  {}\n",
+             enclave["proxy"].is_null()
+                 ? "none (cloister proxy -s kms)"
+                 : fmt::format("{}", fmt::join(enclave["proxy"].get<std::vector<std::string>>(), ", ")));
   for (const auto& mount : enclave["mounts"]) fmt::print("  folder {}\n", mount.get<std::string>());
 }
 

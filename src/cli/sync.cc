@@ -18,7 +18,8 @@ Result<int> sync(const Context& context, const Options& options) {
   auto enclave = TRY(host::read_record(context.paths, options.name));
   auto open = [&] { return context.open_session(enclave, options.image); };
   auto greet = [&] {
-    fmt::print(stderr, "cloister: {} is the shared folder of enclave '{}' now (from_server.txt says what is where)\n",
+    fmt::print(stderr,
+               "cloister: {} is the shared folder of enclave '{}' now (from_server.txt says what is where)\n",
                options.sync.directory, enclave.name);
   };
   if (options.foreground) {
@@ -44,7 +45,8 @@ void add_sync(CommandLine& line, const Context& context) {
       .flag("--read-only", options->sync.read_only, "look, do not touch")
       .flag("--allow-other", options->sync.allow_other, "let other users of this machine in")
       .flag("--foreground", options->foreground, "do not detach")
-      .text("--image", options->image, "measurements (JSON) that the enclave must have (default: those noted at `up`)")
+      .text("--image", options->image,
+            "measurements (JSON) that the enclave must have (default: those noted at `up`)")
       .text("--name", options->name, "the enclave's name")
       .example("cloister sync -d ~/shared")
       .action([&context, options] { return sync(context, *options); });

@@ -22,7 +22,8 @@ Result<int> up(const Context& context, Options& options) {
   }
   options.up.kms_ca = TRY(kms_authority(context, options.up.kms_ca));
   auto record = TRY(host::start_process_enclave(context.paths, options.up));
-  fmt::print(stderr, "cloister: enclave '{}' is up (simulated, NOT confidential: for development only)\n", record.name);
+  fmt::print(stderr, "cloister: enclave '{}' is up (simulated, NOT confidential: for development only)\n",
+             record.name);
   if (options.json) {
     fmt::print("{}\n", record.measurements.to_json());
   } else {
@@ -38,7 +39,8 @@ void add_up(CommandLine& line, const Context& context) {
   line.verb("up", "Start an enclave")
       .text("--backend", options->backend, "process (a simulated enclave on this machine)")
       .text("--name", options->up.name, "the enclave's name (default: default)")
-      .text("--kms-ca", options->up.kms_ca, "PEM file of the embedded KMS's authority (default: AWS_CA_BUNDLE)")
+      .text("--kms-ca", options->up.kms_ca,
+            "PEM file of the embedded KMS's authority (default: AWS_CA_BUNDLE)")
       .number("--share-mib", options->up.share_mib, "quota of each client's shared folder, in MiB")
       .flag("--json", options->json, "print the measurements as JSON")
       .example("cloister up")

@@ -1,4 +1,5 @@
-// The verbs, one source file each. Every function adds its verb to the command line; what it captures lives as long as the context.
+// The verbs, one source file each. Every function adds its verb to the command line; what it captures lives
+// as long as the context.
 #pragma once
 
 #include "cli/command_line.h"

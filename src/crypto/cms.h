@@ -1,5 +1,6 @@
-// CMS EnvelopedData as AWS KMS answers with a Recipient (`CiphertextForRecipient`): RFC 5652, BER with indefinite
-// lengths, one KeyTransRecipientInfo by subjectKeyIdentifier, RSAES-OAEP with SHA-256, AES-256-CBC content.
+// CMS EnvelopedData as AWS KMS answers with a Recipient (`CiphertextForRecipient`): RFC 5652, BER with
+// indefinite lengths, one KeyTransRecipientInfo by subjectKeyIdentifier, RSAES-OAEP with SHA-256, AES-256-CBC
+// content.
 #pragma once
 
 #include "crypto/keys.h"
@@ -15,11 +16,13 @@ struct EnvelopedData {
   Bytes iv;                 // 16 bytes
   Bytes encrypted_content;  // AES-256-CBC, chunks joined
 
-  // corrupt: any structure, algorithm or parameter but the one above; trailing bytes; a second recipient; over kMaxEnvelope.
+  // corrupt: any structure, algorithm or parameter but the one above; trailing bytes; a second recipient;
+  // over kMaxEnvelope.
   static Result<EnvelopedData> parse(ByteView ber);
 };
 
-// Opens an envelope. Every failure after parsing looks the same (corrupt, "the envelope does not open"): no padding oracle.
+// Opens an envelope. Every failure after parsing looks the same (corrupt, "the envelope does not open"): no
+// padding oracle.
 Result<Secret> open_envelope(const EnvelopedData& envelope, const PrivateKey& rsa);
 
 // Makes one the way KMS does, BER with indefinite lengths included (the embedded KMS uses it).

@@ -1,5 +1,5 @@
-// Asymmetric keys: Ed25519 (package signatures, client keys), P-256 (TLS), P-384 (attestation), RSA-2048 (KMS recipient),
-// X25519 (sealed boxes). A PrivateKey wipes itself through OpenSSL and cannot be printed.
+// Asymmetric keys: Ed25519 (package signatures, client keys), P-256 (TLS), P-384 (attestation), RSA-2048 (KMS
+// recipient), X25519 (sealed boxes). A PrivateKey wipes itself through OpenSSL and cannot be printed.
 #pragma once
 
 #include <memory>
@@ -27,7 +27,8 @@ class PublicKey {
   // SHA-256 over the SPKI: how keys are named in this project.
   Sha256 fingerprint() const;
 
-  // Ed25519 over the message, or raw r‖s ECDSA (as COSE carries it, RFC 9053) over its digest. denied: does not verify.
+  // Ed25519 over the message, or raw r‖s ECDSA (as COSE carries it, RFC 9053) over its digest. denied: does
+  // not verify.
   Status verify(ByteView message, ByteView signature) const;
   // RSAES-OAEP with SHA-256 for both hash and MGF1 (RFC 8017): what KMS calls RSAES_OAEP_SHA_256.
   Result<Bytes> oaep_encrypt(ByteView plaintext) const;

@@ -20,10 +20,10 @@ class Certificate {
   Bytes der() const;
   std::string pem() const;
   Result<PublicKey> public_key() const;
-  std::string subject() const;              // RFC 2253 form
+  std::string subject() const;  // RFC 2253 form
   sys::UnixMillis not_before() const;
   sys::UnixMillis not_after() const;
-  Sha256 fingerprint() const;               // SHA-256 of the DER
+  Sha256 fingerprint() const;  // SHA-256 of the DER
 
   void* handle() const { return certificate_.get(); }  // X509*, for this room
   explicit Certificate(std::shared_ptr<void> certificate) : certificate_(std::move(certificate)) {}
@@ -32,21 +32,21 @@ class Certificate {
   std::shared_ptr<void> certificate_;
 };
 
-// leaf ← intermediates… ← root, each signing the next, at time `at`: signatures, validity, CA flag, path length, key usage
-// (keyCertSign for issuers, digitalSignature for the leaf where the extension is there). `intermediates` are in order from
-// the root's child to the leaf's issuer, every one of them is used, and the root itself is trusted by equality with `root`.
-// denied: any doubt.
-Status verify_chain(const Certificate& leaf, const std::vector<Certificate>& intermediates, const Certificate& root,
-                    sys::UnixMillis at);
+// leaf ← intermediates… ← root, each signing the next, at time `at`: signatures, validity, CA flag, path
+// length, key usage (keyCertSign for issuers, digitalSignature for the leaf where the extension is there).
+// `intermediates` are in order from the root's child to the leaf's issuer, every one of them is used, and the
+// root itself is trusted by equality with `root`. denied: any doubt.
+Status verify_chain(const Certificate& leaf, const std::vector<Certificate>& intermediates,
+                    const Certificate& root, sys::UnixMillis at);
 
 // What a new certificate says.
 struct CertificateRequest {
   std::string common_name;
   std::string organization;
   bool authority = false;
-  int path_length = -1;                 // authorities: -1 for no limit
-  std::vector<std::string> dns_names;   // subjectAltName; "*.x" wildcards allowed
-  std::vector<std::string> addresses;   // subjectAltName IP
+  int path_length = -1;                // authorities: -1 for no limit
+  std::vector<std::string> dns_names;  // subjectAltName; "*.x" wildcards allowed
+  std::vector<std::string> addresses;  // subjectAltName IP
   sys::UnixMillis not_before = 0;
   sys::UnixMillis not_after = 0;
 };

@@ -1,10 +1,9 @@
 #include "emulator/simulated_supervisor.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
-
-#include <poll.h>
 
 #include <array>
 #include <charconv>
@@ -23,7 +22,8 @@ constexpr std::size_t kModuleIdBytes = 8;
 Result<std::uint64_t> number_of(const std::string& text) {
   std::uint64_t value = 0;
   auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size() || value == 0) return fail(ErrorKind::invalid, "'{}' is not a positive number", text);
+  if (error != std::errc() || end != text.data() + text.size() || value == 0)
+    return fail(ErrorKind::invalid, "'{}' is not a positive number", text);
   return value;
 }
 
@@ -52,15 +52,19 @@ Result<SupervisorOptions> parse_supervisor_options(int argc, char** argv) {
            {"--runtime", &out.enclave.runtime_file},
            {"--development-root", &out.development_root}}) {
     auto value = given.extract(name);
-    if (value.empty() || !value.mapped().starts_with('/')) return fail(ErrorKind::invalid, "{} needs an absolute path", name);
+    if (value.empty() || !value.mapped().starts_with('/'))
+      return fail(ErrorKind::invalid, "{} needs an absolute path", name);
     *target = value.mapped();
   }
-  if (auto share = given.extract("--share-mib"); !share.empty()) out.share_mib = TRY(number_of(share.mapped()).context("--share-mib"));
-  if (!given.empty() || argc % 2 == 0) return fail(ErrorKind::invalid, "unknown or incomplete option (cloister up starts this program)");
+  if (auto share = given.extract("--share-mib"); !share.empty())
+    out.share_mib = TRY(number_of(share.mapped()).context("--share-mib"));
+  if (!given.empty() || argc % 2 == 0)
+    return fail(ErrorKind::invalid, "unknown or incomplete option (cloister up starts this program)");
   return out;
 }
 
-int run_in_process_enclave(const SupervisorOptions& options, const Log& log, const std::function<Status()>& body) {
+int run_in_process_enclave(const SupervisorOptions& options, const Log& log,
+                           const std::function<Status()>& body) {
   sigset_t ending;
   sigemptyset(&ending);
   sigaddset(&ending, SIGTERM);
@@ -75,12 +79,14 @@ int run_in_process_enclave(const SupervisorOptions& options, const Log& log, con
         return done ? 0 : 1;
       },
       sandbox::kJobNamespaces);
-  auto code = enclave ? wait_and_forward(*enclave, signals.get()) : Result<int>(std::unexpected(enclave.error()));
+  auto code =
+      enclave ? wait_and_forward(*enclave, signals.get()) : Result<int>(std::unexpected(enclave.error()));
   if (!code) log.error("{}", code.error().message());
   return code.value_or(1);
 }
 
-Result<std::unique_ptr<attestation::NsmDevice>> open_simulated_nsm(const DevelopmentRoot& root, const sys::Clock& clock) {
+Result<std::unique_ptr<attestation::NsmDevice>> open_simulated_nsm(const DevelopmentRoot& root,
+                                                                   const sys::Clock& clock) {
   auto parts = TRY(image::measure_parts(kInsideSupervisor, kInsideTrust, kInsideRuntime));
   auto module = fmt::format("i-simulated-enc{}", to_hex(crypto::random_bytes(kModuleIdBytes)));
   return TRY(EmulatedNsm::create(root, module, image::simulated_measurements(parts).pcrs, clock));

@@ -17,13 +17,18 @@ struct SupervisorOptions {
   std::uint64_t share_mib = 1024;
 };
 
-// --run-directory, --trust, --runtime, --development-root, --share-mib, each with a value. invalid: anything else.
+// --run-directory, --trust, --runtime, --development-root, --share-mib, each with a value. invalid: anything
+// else.
 Result<SupervisorOptions> parse_supervisor_options(int argc, char** argv);
 
-// Runs body as pid 1 of a simulated enclave and waits for its end; SIGTERM and SIGINT are passed on. Returns the exit code.
-int run_in_process_enclave(const SupervisorOptions& options, const Log& log, const std::function<Status()>& body);
+// Runs body as pid 1 of a simulated enclave and waits for its end; SIGTERM and SIGINT are passed on. Returns
+// the exit code.
+int run_in_process_enclave(const SupervisorOptions& options, const Log& log,
+                           const std::function<Status()>& body);
 
-// To be called inside: an emulated NSM whose PCRs are those of this supervisor, its trust file and its runtime.
-Result<std::unique_ptr<attestation::NsmDevice>> open_simulated_nsm(const DevelopmentRoot& root, const sys::Clock& clock);
+// To be called inside: an emulated NSM whose PCRs are those of this supervisor, its trust file and its
+// runtime.
+Result<std::unique_ptr<attestation::NsmDevice>> open_simulated_nsm(const DevelopmentRoot& root,
+                                                                   const sys::Clock& clock);
 
 }  // namespace cloister::emulator

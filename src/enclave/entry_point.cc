@@ -19,8 +19,9 @@ struct Interpreter {
   std::vector<std::string> flags;
 };
 
-// Python: -E and -s keep the environment and user packages out, as -I does, but leave the script's own directory importable, because
-// an application of several modules is the rule. That directory is the package: whoever signed the script signed its modules.
+// Python: -E and -s keep the environment and user packages out, as -I does, but leave the script's own
+// directory importable, because an application of several modules is the rule. That directory is the package:
+// whoever signed the script signed its modules.
 const std::array<Interpreter, 4>& interpreters() {
   static const std::array<Interpreter, 4> kTable{{
       {".py", "/usr/bin/python3", {"-E", "-s"}},
@@ -33,15 +34,18 @@ const std::array<Interpreter, 4>& interpreters() {
 
 Status check_name(const std::string& entry) {
   auto checked = sys::split_relative(entry);
-  if (!checked) return fail(ErrorKind::denied, "'{}' is not a file of the package: {}", entry, checked.error().message());
-  if (entry.starts_with('-')) return fail(ErrorKind::denied, "'{}' looks like a flag, not like a file of the package", entry);
+  if (!checked)
+    return fail(ErrorKind::denied, "'{}' is not a file of the package: {}", entry, checked.error().message());
+  if (entry.starts_with('-'))
+    return fail(ErrorKind::denied, "'{}' looks like a flag, not like a file of the package", entry);
   return {};
 }
 
 Result<sys::Fd> open_entry(const sys::Dir& package, const std::string& entry) {
   auto fd = package.open_regular(entry);
   if (fd) return fd;
-  if (fd.error().kind() == ErrorKind::not_found) return fail(ErrorKind::not_found, "the package has no file '{}'", entry);
+  if (fd.error().kind() == ErrorKind::not_found)
+    return fail(ErrorKind::not_found, "the package has no file '{}'", entry);
   return fail(ErrorKind::denied, "'{}' may not be run: {}", entry, fd.error().message());
 }
 
@@ -56,16 +60,19 @@ Result<std::vector<std::string>> shebang_of(int fd, const std::string& entry) {
   ssize_t n = ::pread(fd, buffer.data(), buffer.size(), 2);
   std::string_view line(buffer.data(), n > 0 ? static_cast<std::size_t>(n) : 0);
   auto end = line.find('\n');
-  if (end == std::string_view::npos) return fail(ErrorKind::denied, "'{}': its first line is longer than {} bytes", entry, kMaxShebang);
+  if (end == std::string_view::npos)
+    return fail(ErrorKind::denied, "'{}': its first line is longer than {} bytes", entry, kMaxShebang);
   line = line.substr(0, end);
   auto begin = line.find_first_not_of(" \t");
-  if (begin == std::string_view::npos || line[begin] != '/') return fail(ErrorKind::denied, "'{}': no interpreter in its first line", entry);
+  if (begin == std::string_view::npos || line[begin] != '/')
+    return fail(ErrorKind::denied, "'{}': no interpreter in its first line", entry);
   line = line.substr(begin);
   auto blank = line.find_first_of(" \t\r");
   std::vector<std::string> out{std::string(line.substr(0, blank))};
   if (blank == std::string_view::npos) return out;
   auto argument = line.find_first_not_of(" \t\r", blank);
-  if (argument != std::string_view::npos) out.emplace_back(line.substr(argument, line.find_last_not_of(" \t\r") + 1 - argument));
+  if (argument != std::string_view::npos)
+    out.emplace_back(line.substr(argument, line.find_last_not_of(" \t\r") + 1 - argument));
   return out;
 }
 
@@ -77,10 +84,11 @@ Command with_arguments(std::vector<std::string> argv, const std::vector<std::str
 
 }  // namespace
 
-Result<Command> choose_command(const sys::Dir& package, const std::string& entry, const std::vector<std::string>& arguments) {
+Result<Command> choose_command(const sys::Dir& package, const std::string& entry,
+                               const std::vector<std::string>& arguments) {
   TRY(check_name(entry));
   auto fd = TRY(open_entry(package, entry));
-  struct stat info {};
+  struct stat info{};
   if (::fstat(fd.get(), &info) != 0) return fail_errno(entry);
   std::string path = fmt::format("{}/{}", kPackageDirectory, entry);
   for (const auto& interpreter : interpreters()) {

@@ -40,11 +40,15 @@ TEST_F(EntryPoint, PythonScriptsAreRunByPythonWithTheirArgumentsBehindThem) {
   auto chosen = choose_command(package_, "run.py", {"-c", "import os"});
   ASSERT_TRUE(chosen);
   EXPECT_EQ(chosen->program, "/usr/bin/python3");
-  EXPECT_EQ(chosen->argv, (std::vector<std::string>{"/usr/bin/python3", "-E", "-s", "/app/run.py", "-c", "import os"}));
+  EXPECT_EQ(chosen->argv,
+            (std::vector<std::string>{"/usr/bin/python3", "-E", "-s", "/app/run.py", "-c", "import os"}));
 }
 
 TEST_F(EntryPoint, ExecutablesRunAsTheyAreAndShebangsWithoutTheBitToo) {
-  write("bin/tool", "\x7f" "ELF", 0755);
+  write("bin/tool",
+        "\x7f"
+        "ELF",
+        0755);
   EXPECT_EQ(choose_command(package_, "bin/tool", {})->argv, (std::vector<std::string>{"/app/bin/tool"}));
   write("script", "#!/usr/bin/env -S perl -w\nprint 1;\n");
   EXPECT_EQ(choose_command(package_, "script", {"x"})->argv,

@@ -14,8 +14,8 @@ namespace cloister::enclave {
 inline constexpr std::size_t kMaxEventBytes = 4 * 1024 * 1024;  // kept per job
 inline constexpr std::size_t kMaxOutputPiece = 16 * 1024;       // bytes of output in one event
 
-// Owned by a job; thread-safe. While somebody follows, a full log makes the writer wait (the application then blocks on its pipe);
-// without followers the oldest events are dropped and the gap is told.
+// Owned by a job; thread-safe. While somebody follows, a full log makes the writer wait (the application then
+// blocks on its pipe); without followers the oldest events are dropped and the gap is told.
 class EventLog {
  public:
   // line: one event as JSON, without its newline.

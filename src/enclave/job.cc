@@ -29,7 +29,9 @@ std::size_t incomplete_tail(ByteView bytes) {
   return 0;
 }
 
-std::string dump(const json& value) { return value.dump(-1, ' ', false, json::error_handler_t::replace); }
+std::string dump(const json& value) {
+  return value.dump(-1, ' ', false, json::error_handler_t::replace);
+}
 
 json error_json(const Error& error) {
   json out{{"kind", to_string(error.kind())}, {"message", error.message()}};
@@ -46,10 +48,15 @@ void add_identity(json& out, const JobView& view) {
 
 }  // namespace
 
-std::string job_id_text(JobId id) { return fmt::format("{:016x}", id); }
+std::string job_id_text(JobId id) {
+  return fmt::format("{:016x}", id);
+}
 
 std::string to_json(const JobView& view) {
-  json out{{"id", job_id_text(view.id)}, {"package", view.package}, {"entry", view.entry}, {"state", to_string(view.state)}};
+  json out{{"id", job_id_text(view.id)},
+           {"package", view.package},
+           {"entry", view.entry},
+           {"state", to_string(view.state)}};
   add_identity(out, view);
   if (!view.weaker.empty()) out["weaker"] = view.weaker;
   if (view.exit_code) out["exit_code"] = *view.exit_code;
@@ -63,7 +70,8 @@ std::string error_event(const Error& error, int exit_code) {
   return dump({{"event", "error"}, {"error", body}});
 }
 
-Job::Job(ClientId client, const JobOrder& order, std::uint64_t sequence) : client_(client), sequence_(sequence) {
+Job::Job(ClientId client, const JobOrder& order, std::uint64_t sequence)
+    : client_(client), sequence_(sequence) {
   view_.id = order.id;
   view_.package = order.package.view();
   view_.entry = order.entry.view();
@@ -99,8 +107,8 @@ Status Job::cancel() {
   return {};
 }
 
-// Output first, then the end: whatever the application wrote is told before its exit is. The pipe ends when the last process of the job has
-// gone, and the launcher says how it ended after that.
+// Output first, then the end: whatever the application wrote is told before its exit is. The pipe ends when
+// the last process of the job has gone, and the launcher says how it ended after that.
 void Job::run(const std::function<void()>& on_end) {
   bool output_open = true;
   bool launcher_open = true;

@@ -13,7 +13,8 @@ class Job {
   Job(ClientId client, const JobOrder& order, std::uint64_t sequence);
   ~Job();
 
-  // Takes the launcher's channel and the output pipe, and follows them in a thread. on_end runs before the last event is given.
+  // Takes the launcher's channel and the output pipe, and follows them in a thread. on_end runs before the
+  // last event is given.
   void follow(sys::MessageSocket launcher, sys::Fd output, std::function<void()> on_end);
 
   JobView view() const;

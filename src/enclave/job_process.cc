@@ -50,8 +50,10 @@ Result<sandbox::WallReport> build_walls(const JobProcessPlan& plan, std::initial
   sandbox::Walls walls;
   walls.profile = sandbox::Profile::job;
   walls.uid = walls.gid = plan.user;
-  // The root shows nothing but what the job may reach; Landlock says the same once more, in another part of the kernel.
-  walls.landlock = std::vector<sandbox::LandlockRule>{{"/", sandbox::kRead | sandbox::kWrite | sandbox::kExecute}};
+  // The root shows nothing but what the job may reach; Landlock says the same once more, in another part of
+  // the kernel.
+  walls.landlock =
+      std::vector<sandbox::LandlockRule>{{"/", sandbox::kRead | sandbox::kWrite | sandbox::kExecute}};
   walls.limits = resource_limits(plan, report);
   walls.keep_fds = keep;
   report.merge(TRY(sandbox::contain(walls)));
@@ -60,14 +62,15 @@ Result<sandbox::WallReport> build_walls(const JobProcessPlan& plan, std::initial
 }
 
 sandbox::ExecPlan exec_plan(const JobProcessPlan& plan, int null_fd, int report_fd) {
-  return {.path = plan.command.program,
-          .argv = plan.command.argv,
-          .env = {"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/tmp", "TMPDIR=/tmp", "LANG=C.UTF-8", "USER=job"},
-          .working_directory = kPackageDirectory,
-          .stdin_fd = null_fd,
-          .stdout_fd = plan.standard_output,
-          .stderr_fd = plan.standard_error,
-          .report_fd = report_fd};
+  return {
+      .path = plan.command.program,
+      .argv = plan.command.argv,
+      .env = {"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/tmp", "TMPDIR=/tmp", "LANG=C.UTF-8", "USER=job"},
+      .working_directory = kPackageDirectory,
+      .stdin_fd = null_fd,
+      .stdout_fd = plan.standard_output,
+      .stderr_fd = plan.standard_error,
+      .report_fd = report_fd};
 }
 
 // Body of the job's pid 1.
@@ -87,7 +90,8 @@ Result<sandbox::WallReport> await_walls(int ready_fd) {
   Readiness readiness;
   TRY(sys::wait_for(ready_fd, POLLIN, sys::Deadline::after(kWallsTimeout), "walls"));
   auto bytes = TRY(sys::read_all(ready_fd, sizeof readiness, "walls"));
-  if (bytes.size() != sizeof readiness) return fail(ErrorKind::internal, "the job's first process died while its walls were built");
+  if (bytes.size() != sizeof readiness)
+    return fail(ErrorKind::internal, "the job's first process died while its walls were built");
   std::copy(bytes.begin(), bytes.end(), reinterpret_cast<std::uint8_t*>(&readiness));
   if (readiness.error.is_error()) return std::unexpected(readiness.error.to_error().context("walls"));
   return readiness.walls;

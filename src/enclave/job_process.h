@@ -17,20 +17,21 @@ struct JobProcessPlan {
   uid_t user = 0;
   package::Limits limits;
   sandbox::WallSet required;
-  sandbox::WallReport launcher_walls;   // what the launcher built before (idmap, cgroups)
+  sandbox::WallReport launcher_walls;  // what the launcher built before (idmap, cgroups)
   const sandbox::Cgroup* cgroup = nullptr;
-  int standard_output = -1;             // borrowed
-  int standard_error = -1;              // borrowed
+  int standard_output = -1;  // borrowed
+  int standard_error = -1;   // borrowed
 };
 
 // A started application. Dropping it kills everything in its pid namespace.
 struct JobProcess {
   sys::Child init;
-  sys::Fd report;                // one sandbox::InitReport when the application has ended
+  sys::Fd report;  // one sandbox::InitReport when the application has ended
   sandbox::WallReport walls;
 };
 
-// Returns once the walls stand and the application is about to be executed. denied: a required wall is missing.
+// Returns once the walls stand and the application is about to be executed. denied: a required wall is
+// missing.
 Result<JobProcess> start_job_process(const JobProcessPlan& plan);
 
 // After init has ended. Its last word, or failed.

@@ -24,8 +24,8 @@ constexpr std::string_view kEncrypted = "encrypted";      // packages: not for t
 constexpr std::string_view kOutput = "output";
 
 constexpr std::array<std::string_view, 22> kRuntimeNames{
-    "app", "bin", "boot", "dev", "etc", "home", "lib", "lib32", "lib64", "libx32", "media",
-    "mnt", "opt", "proc", "root", "run", "sbin", "srv", "sys", "tmp", "usr", "var"};
+    "app", "bin", "boot", "dev",  "etc", "home", "lib", "lib32", "lib64", "libx32", "media",
+    "mnt", "opt", "proc", "root", "run", "sbin", "srv", "sys",   "tmp",   "usr",    "var"};
 
 void add_files(sandbox::RootPlan& plan, uid_t user) {
   plan.files.push_back({"/etc/passwd", fmt::format("job:x:{0}:{0}::/tmp:/usr/sbin/nologin\n", user)});
@@ -35,12 +35,16 @@ void add_files(sandbox::RootPlan& plan, uid_t user) {
 }
 
 void add_own_directories(sandbox::RootPlan& plan, const JobRootRequest& request) {
+  plan.mounts.push_back({.kind = Mount::Kind::bind,
+                         .target = kPackageDirectory,
+                         .source = request.package_directory,
+                         .read_only = false});
   plan.mounts.push_back(
-      {.kind = Mount::Kind::bind, .target = kPackageDirectory, .source = request.package_directory, .read_only = false});
-  plan.mounts.push_back({.kind = Mount::Kind::tmpfs,
-                         .target = "/tmp",
-                         .read_only = false,
-                         .tmpfs = {.size_bytes = kScratchBytes, .mode = 0700, .uid = request.job_user, .gid = request.job_user}});
+      {.kind = Mount::Kind::tmpfs,
+       .target = "/tmp",
+       .read_only = false,
+       .tmpfs = {
+           .size_bytes = kScratchBytes, .mode = 0700, .uid = request.job_user, .gid = request.job_user}});
   plan.shm = sandbox::TmpfsOptions{.size_bytes = kSharedMemoryBytes, .mode = 01777};
 }
 
@@ -58,11 +62,14 @@ Result<std::vector<std::string>> top_level_directories(const sys::Dir& share) {
   std::vector<std::string> out;
   while (auto* entry = ::readdir(listing.get())) {
     std::string name = entry->d_name;
-    struct stat info {};
+    struct stat info{};
     if (name == "." || name == "..") continue;
-    if (::fstatat(share.descriptor(), name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISDIR(info.st_mode)) continue;
+    if (::fstatat(share.descriptor(), name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0 ||
+        !S_ISDIR(info.st_mode))
+      continue;
     if (out.size() >= kMaxShareDirectoriesSeen) {
-      return fail(ErrorKind::exhausted, "the share has more than {} top-level directories", kMaxShareDirectoriesSeen);
+      return fail(ErrorKind::exhausted, "the share has more than {} top-level directories",
+                  kMaxShareDirectoriesSeen);
     }
     out.push_back(std::move(name));
   }
@@ -72,11 +79,13 @@ Result<std::vector<std::string>> top_level_directories(const sys::Dir& share) {
 
 Status check_name(const std::string& name) {
   if (!is_runtime_name(name)) return {};
-  Error error(ErrorKind::invalid, fmt::format("the shared folder's '{}' would hide the system's /{}", name, name));
+  Error error(ErrorKind::invalid,
+              fmt::format("the shared folder's '{}' would hide the system's /{}", name, name));
   return std::unexpected(std::move(error).with_hint("rename that directory and the arguments that name it"));
 }
 
-void bind_share(JobRoot& root, const JobRootRequest& request, sys::Dir directory, const std::string& name, bool writable) {
+void bind_share(JobRoot& root, const JobRootRequest& request, sys::Dir directory, const std::string& name,
+                bool writable) {
   Mount mount{.kind = Mount::Kind::bind,
               .target = "/" + name,
               .source_fd = directory.descriptor(),
@@ -92,11 +101,13 @@ void bind_share(JobRoot& root, const JobRootRequest& request, sys::Dir directory
 Result<sys::Dir> writable_directory(const JobRootRequest& request, const std::string& name) {
   auto made = [&](const sys::Dir& parent, const std::string& component) -> Result<sys::Dir> {
     auto directory = TRY(parent.make_dir(component, 0755));
-    if (::fchown(directory.descriptor(), request.share_owner, request.share_owner) != 0) return fail_errno(component);
+    if (::fchown(directory.descriptor(), request.share_owner, request.share_owner) != 0)
+      return fail_errno(component);
     return directory;
   };
   auto directory = TRY(made(*request.share, name).context(fmt::format("the share's '{}'", name)));
-  if (name == kOutput && !request.output.empty()) return made(directory, request.output).context("output directory");
+  if (name == kOutput && !request.output.empty())
+    return made(directory, request.output).context("output directory");
   return directory;
 }
 
@@ -110,8 +121,10 @@ Status add_share(JobRoot& root, const JobRootRequest& request) {
   if (terms.reads) {
     for (const auto& name : *terms.reads) {
       if (!contains(readable, name)) {
-        Error error(ErrorKind::not_found, fmt::format("the application reads '{}', which the shared folder does not have", name));
-        return std::unexpected(std::move(error).with_hint(fmt::format("mkdir DIR/{} and put your data there", name)));
+        Error error(ErrorKind::not_found,
+                    fmt::format("the application reads '{}', which the shared folder does not have", name));
+        return std::unexpected(
+            std::move(error).with_hint(fmt::format("mkdir DIR/{} and put your data there", name)));
       }
     }
     readable = *terms.reads;

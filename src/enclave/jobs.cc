@@ -16,11 +16,14 @@ Status JobTable::admit(const ClientId& client, std::string_view output, bool sha
     ++running;
     auto view = job->view();
     if (job->client() == client && view.output == output && !share_output) {
-      Error error(ErrorKind::denied, fmt::format("job {} is writing to the same output directory", job_id_text(view.id)));
-      return std::unexpected(std::move(error).with_hint("give this one its own with --output NAME, or pass --share-output"));
+      Error error(ErrorKind::denied,
+                  fmt::format("job {} is writing to the same output directory", job_id_text(view.id)));
+      return std::unexpected(
+          std::move(error).with_hint("give this one its own with --output NAME, or pass --share-output"));
     }
   }
-  if (running >= kMaxRunningJobs) return fail(ErrorKind::exhausted, "{} jobs are running, as many as this enclave allows", running);
+  if (running >= kMaxRunningJobs)
+    return fail(ErrorKind::exhausted, "{} jobs are running, as many as this enclave allows", running);
   return {};
 }
 
@@ -44,7 +47,8 @@ Result<JobView> JobTable::start(const ClientId& client, const JobOrder& order, b
   auto job = std::make_shared<Job>(client, order, ++started_);
   jobs_[order.id] = job;
   job->follow(std::move(started.launcher), std::move(started.standard_output), [this, client] {
-    if (auto told = shares_.invalidate(client); !told) log_.warning("invalidate a share: {}", told.error().message());
+    if (auto told = shares_.invalidate(client); !told)
+      log_.warning("invalidate a share: {}", told.error().message());
   });
   return job->view();
 }
@@ -53,7 +57,8 @@ Result<std::shared_ptr<Job>> JobTable::find(const ClientId& client, JobId id) {
   std::lock_guard lock(mutex_);
   auto found = jobs_.find(id);
   // Another client's job answers exactly as one that never was.
-  if (found == jobs_.end() || found->second->client() != client) return fail(ErrorKind::not_found, "no such job");
+  if (found == jobs_.end() || found->second->client() != client)
+    return fail(ErrorKind::not_found, "no such job");
   return found->second;
 }
 
@@ -65,13 +70,16 @@ std::vector<JobView> JobTable::list(const ClientId& client) {
       if (job->client() == client) mine.push_back(job);
     }
   }
-  std::sort(mine.begin(), mine.end(), [](const auto& a, const auto& b) { return a->sequence() > b->sequence(); });
+  std::sort(mine.begin(), mine.end(),
+            [](const auto& a, const auto& b) { return a->sequence() > b->sequence(); });
   std::vector<JobView> out;
   for (const auto& job : mine) out.push_back(job->view());
   return out;
 }
 
-Result<JobView> JobTable::view(const ClientId& client, JobId id) { return TRY(find(client, id))->view(); }
+Result<JobView> JobTable::view(const ClientId& client, JobId id) {
+  return TRY(find(client, id))->view();
+}
 
 Result<JobView> JobTable::cancel(const ClientId& client, JobId id) {
   auto job = TRY(find(client, id));
@@ -79,7 +87,8 @@ Result<JobView> JobTable::cancel(const ClientId& client, JobId id) {
   return job->view();
 }
 
-Status JobTable::follow(const ClientId& client, JobId id, const std::function<Status(std::string_view)>& on_event) {
+Status JobTable::follow(const ClientId& client, JobId id,
+                        const std::function<Status(std::string_view)>& on_event) {
   auto job = TRY(find(client, id));
   EventLog::Follower follower(job->events());
   while (auto line = follower.next()) TRY(on_event(*line));
@@ -88,7 +97,8 @@ Status JobTable::follow(const ClientId& client, JobId id, const std::function<St
 
 JobTable::Totals JobTable::totals() {
   std::lock_guard lock(mutex_);
-  auto running = std::count_if(jobs_.begin(), jobs_.end(), [](const auto& entry) { return !entry.second->ended(); });
+  auto running =
+      std::count_if(jobs_.begin(), jobs_.end(), [](const auto& entry) { return !entry.second->ended(); });
   return {.started = started_, .running = static_cast<std::uint64_t>(running)};
 }
 

@@ -15,8 +15,9 @@
 
 namespace cloister::enclave {
 
-inline constexpr std::size_t kMaxRunningJobs = 64;      // of all clients
-inline constexpr std::size_t kMaxJobsPerClient = 128;   // running and remembered; the oldest ended ones are forgotten first
+inline constexpr std::size_t kMaxRunningJobs = 64;  // of all clients
+inline constexpr std::size_t kMaxJobsPerClient =
+    128;  // running and remembered; the oldest ended ones are forgotten first
 
 // A snapshot of one job.
 struct JobView {
@@ -38,7 +39,8 @@ class Job;
 // Owned by the listener; thread-safe.
 class JobTable {
  public:
-  JobTable(MonitorPeer& monitor, ShareServers& shares, const Log& log) : monitor_(monitor), shares_(shares), log_(log) {}
+  JobTable(MonitorPeer& monitor, ShareServers& shares, const Log& log)
+      : monitor_(monitor), shares_(shares), log_(log) {}
   ~JobTable();
 
   // Starts a job that the client ordered; its output is followed by a thread of its own.

@@ -17,7 +17,9 @@ namespace {
 constexpr std::size_t kKeysAhead = 2;
 constexpr sys::milliseconds kKeyRequestTimeout = sys::seconds(30);  // from a launcher's start to its request
 
-Secret secret_of(std::string_view text) { return Secret(as_bytes(text)); }
+Secret secret_of(std::string_view text) {
+  return Secret(as_bytes(text));
+}
 
 // Credentials on their way from a client's request to the one KMS call they are for. Thread-safe.
 class PendingCredentials {
@@ -25,7 +27,8 @@ class PendingCredentials {
   Status put(JobId job, kms::Credentials credentials) {
     std::lock_guard lock(mutex_);
     drop_expired();
-    if (pending_.size() >= kMaxJobsAtOnce) return fail(ErrorKind::exhausted, "{} jobs wait for their keys", kMaxJobsAtOnce);
+    if (pending_.size() >= kMaxJobsAtOnce)
+      return fail(ErrorKind::exhausted, "{} jobs wait for their keys", kMaxJobsAtOnce);
     pending_.insert_or_assign(job, Entry{std::move(credentials), sys::Deadline::after(kCredentialsLifetime)});
     return {};
   }
@@ -52,7 +55,10 @@ class PendingCredentials {
 class Keeper {
  public:
   Keeper(attestation::NsmDevice& nsm, const Trust& trust, const sys::Endpoint& proxy, const Log& log)
-      : nsm_(nsm), keys_(kKeysAhead), release_(trust, nsm, keys_, connect_through_proxy(proxy, trust), clock_), log_(log) {}
+      : nsm_(nsm),
+        keys_(kKeysAhead),
+        release_(trust, nsm, keys_, connect_through_proxy(proxy, trust), clock_),
+        log_(log) {}
 
   // One request of the listener.
   Status answer(const sys::MessageSocket& listener) {
@@ -73,7 +79,8 @@ class Keeper {
     if (active_.load() >= kMaxJobsAtOnce) return {};  // closing the channel tells the launcher
     ++active_;
     std::thread([this, id = job.job, channel = sys::MessageSocket(std::move(fds[0]))] {
-      if (auto served = serve(id, channel); !served) log_.warning("job {:016x}: {}", id, served.error().message());
+      if (auto served = serve(id, channel); !served)
+        log_.warning("job {:016x}: {}", id, served.error().message());
       --active_;
     }).detach();
     return {};
@@ -82,8 +89,10 @@ class Keeper {
  private:
   Status dispatch(const KeeperRequest& request, KeeperReply& reply) {
     switch (request.call) {
-      case KeeperCall::attest: return attest(request, reply);
-      case KeeperCall::credentials: return accept_credentials(request);
+      case KeeperCall::attest:
+        return attest(request, reply);
+      case KeeperCall::credentials:
+        return accept_credentials(request);
     }
     return fail(ErrorKind::invalid, "unknown call");
   }
@@ -92,7 +101,8 @@ class Keeper {
   Status attest(const KeeperRequest& request, KeeperReply& reply) {
     auto document = TRY(attestation::Nsm(nsm_).attest(
         {.user_data = to_bytes(ByteView(request.user_data)), .nonce = to_bytes(ByteView(request.nonce))}));
-    if (document.size() > sizeof reply.document) return fail(ErrorKind::internal, "a document of {} bytes", document.size());
+    if (document.size() > sizeof reply.document)
+      return fail(ErrorKind::internal, "a document of {} bytes", document.size());
     std::copy(document.begin(), document.end(), reply.document);
     reply.document_size = static_cast<std::uint32_t>(document.size());
     return {};
@@ -102,7 +112,8 @@ class Keeper {
     kms::Credentials credentials;
     credentials.access_key_id = request.access_key_id.view();
     credentials.secret_access_key = secret_of(request.secret_access_key.view());
-    if (!request.session_token.view().empty()) credentials.session_token = secret_of(request.session_token.view());
+    if (!request.session_token.view().empty())
+      credentials.session_token = secret_of(request.session_token.view());
     return pending_.put(request.job, std::move(credentials));
   }
 
@@ -125,9 +136,10 @@ class Keeper {
   Result<package::StreamKey> release_key(JobId job, const KeyRequest& request) {
     auto credentials = TRY(pending_.take(job));
     if (request.job != job) return fail(ErrorKind::denied, "a launcher asks for another job's key");
-    if (request.prefix_size > sizeof request.prefix) return fail(ErrorKind::invalid, "a prefix of {} bytes", request.prefix_size);
-    return release_.release(ByteView(request.prefix).first(request.prefix_size), request.content_header, request.signers,
-                            credentials);
+    if (request.prefix_size > sizeof request.prefix)
+      return fail(ErrorKind::invalid, "a prefix of {} bytes", request.prefix_size);
+    return release_.release(ByteView(request.prefix).first(request.prefix_size), request.content_header,
+                            request.signers, credentials);
   }
 
   attestation::NsmDevice& nsm_;
@@ -141,9 +153,10 @@ class Keeper {
 
 }  // namespace
 
-Status run_keeper(sys::MessageSocket listener, sys::MessageSocket monitor, attestation::NsmDevice& nsm, const Trust& trust,
-                  const sys::Endpoint& proxy, const Log& log) {
-  // Job threads are detached and use it to the last; the process ends with _exit, so it is never destroyed under them.
+Status run_keeper(sys::MessageSocket listener, sys::MessageSocket monitor, attestation::NsmDevice& nsm,
+                  const Trust& trust, const sys::Endpoint& proxy, const Log& log) {
+  // Job threads are detached and use it to the last; the process ends with _exit, so it is never destroyed
+  // under them.
   auto& keeper = *new Keeper(nsm, trust, proxy, log);
   for (;;) {
     std::array<pollfd, 2> entries{{{listener.descriptor(), POLLIN, 0}, {monitor.descriptor(), POLLIN, 0}}};

@@ -1,5 +1,6 @@
-// The keeper: the one process that talks to the NSM and to KMS and ever holds a data key. What reaches it are bounded fixed structs from
-// the listener, the monitor and the launchers, and KMS's answers; it serves no network.
+// The keeper: the one process that talks to the NSM and to KMS and ever holds a data key. What reaches it are
+// bounded fixed structs from the listener, the monitor and the launchers, and KMS's answers; it serves no
+// network.
 #pragma once
 
 #include "attestation/nsm.h"
@@ -11,10 +12,11 @@
 namespace cloister::enclave {
 
 inline constexpr std::size_t kMaxJobsAtOnce = 64;
-inline constexpr sys::milliseconds kCredentialsLifetime = sys::seconds(60);  // from their arrival to the key request
+inline constexpr sys::milliseconds kCredentialsLifetime =
+    sys::seconds(60);  // from their arrival to the key request
 
 // Runs until the listener or the monitor is gone.
-Status run_keeper(sys::MessageSocket listener, sys::MessageSocket monitor, attestation::NsmDevice& nsm, const Trust& trust,
-                  const sys::Endpoint& proxy, const Log& log);
+Status run_keeper(sys::MessageSocket listener, sys::MessageSocket monitor, attestation::NsmDevice& nsm,
+                  const Trust& trust, const sys::Endpoint& proxy, const Log& log);
 
 }  // namespace cloister::enclave

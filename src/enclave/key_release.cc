@@ -14,29 +14,36 @@ constexpr unsigned kHttpsPort = 443;
 
 }  // namespace
 
-Result<package::StreamKey> KeyRelease::release(ByteView prefix, ByteView content_header, const PinnedSigners& pinned,
+Result<package::StreamKey> KeyRelease::release(ByteView prefix, ByteView content_header,
+                                               const PinnedSigners& pinned,
                                                const kms::Credentials& credentials) {
   auto header = TRY(package::parse_prefix(prefix));
   TRY(header.verify_signature());
   if (auto signer = header.signer_fingerprint(); !pinned.contains(signer)) {
-    Error error(ErrorKind::denied, fmt::format("unknown signer: the package is signed by {}", to_hex(signer)));
-    return std::unexpected(std::move(error).with_hint(
-        fmt::format("compare this fingerprint with its owner, then: cloister signer add NAME {}", to_hex(signer))));
+    Error error(ErrorKind::denied,
+                fmt::format("unknown signer: the package is signed by {}", to_hex(signer)));
+    return std::unexpected(std::move(error).with_hint(fmt::format(
+        "compare this fingerprint with its owner, then: cloister signer add NAME {}", to_hex(signer))));
   }
   auto key = TRY(data_key(header, credentials));
   TRY(package::check_commitment(key, header));
   return package::derive_stream_key(key, prefix, content_header);
 }
 
-// Rule 8: KeyId and context come from the signed header, the answer must name the same key, carry an envelope and no plaintext.
+// Rule 8: KeyId and context come from the signed header, the answer must name the same key, carry an envelope
+// and no plaintext.
 Result<Secret> KeyRelease::data_key(const package::Header& header, const kms::Credentials& credentials) {
   auto arn = TRY(kms::KeyArn::parse(header.key_arn));
   auto recipient = TRY(keys_.take());
   auto document = TRY(attestation::Nsm(nsm_).attest({.public_key = recipient.public_key().spki()}));
-  kms::Client client({.connect = connect_, .host = TRY(trust_.kms_host(header.key_arn)), .port = kHttpsPort, .region = arn.region},
+  kms::Client client({.connect = connect_,
+                      .host = TRY(trust_.kms_host(header.key_arn)),
+                      .port = kHttpsPort,
+                      .region = arn.region},
                      credentials.copy(), clock_);
-  auto envelope = TRY(client.decrypt_for_recipient(arn, header.wrapped_keys.front(), header.encryption_context(), document,
-                                                   sys::Deadline::after(kKeyReleaseTimeout)));
+  auto envelope =
+      TRY(client.decrypt_for_recipient(arn, header.wrapped_keys.front(), header.encryption_context(),
+                                       document, sys::Deadline::after(kKeyReleaseTimeout)));
   auto parsed = TRY(crypto::EnvelopedData::parse(envelope));
   return crypto::open_envelope(parsed, recipient);
 }
@@ -44,9 +51,8 @@ Result<Secret> KeyRelease::data_key(const package::Header& header, const kms::Cr
 kms::Connector connect_through_proxy(const sys::Endpoint& proxy, const Trust& trust) {
   return [proxy, &trust](const std::string& host, unsigned port,
                          sys::Deadline deadline) -> Result<std::unique_ptr<sys::Stream>> {
-    auto fd = sys::connect(proxy, deadline)
-                  .context("no proxy on the host")
-                  .with_hint("run: cloister proxy -s kms");
+    auto fd =
+        sys::connect(proxy, deadline).context("no proxy on the host").with_hint("run: cloister proxy -s kms");
     auto stream = std::make_unique<sys::FdStream>(TRY(std::move(fd)));
     stream->set_deadline(deadline);
     TRY(http::connect_through(*stream, host, port, deadline));

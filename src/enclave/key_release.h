@@ -1,5 +1,6 @@
-// The exact exchange that turns a package's header into the key of its stream: signature, pinned signer, attestation, KMS,
-// envelope, commitment, in this order, each a condition for the next. The data key lives only inside release().
+// The exact exchange that turns a package's header into the key of its stream: signature, pinned signer,
+// attestation, KMS, envelope, commitment, in this order, each a condition for the next. The data key lives
+// only inside release().
 #pragma once
 
 #include "attestation/nsm.h"
@@ -21,7 +22,8 @@ class KeyRelease {
              const sys::Clock& clock)
       : trust_(trust), nsm_(nsm), keys_(keys), connect_(std::move(connect)), clock_(clock) {}
 
-  // prefix: the package's bytes before its content. denied: unknown signer, or KMS refuses. corrupt: signature, envelope or commitment.
+  // prefix: the package's bytes before its content. denied: unknown signer, or KMS refuses. corrupt:
+  // signature, envelope or commitment.
   Result<package::StreamKey> release(ByteView prefix, ByteView content_header, const PinnedSigners& pinned,
                                      const kms::Credentials& credentials);
 
@@ -35,7 +37,8 @@ class KeyRelease {
   const sys::Clock& clock_;
 };
 
-// Through the parent's proxy: CONNECT, then TLS that ends here, verified against the trust file's authorities.
+// Through the parent's proxy: CONNECT, then TLS that ends here, verified against the trust file's
+// authorities.
 kms::Connector connect_through_proxy(const sys::Endpoint& proxy, const Trust& trust);
 
 }  // namespace cloister::enclave

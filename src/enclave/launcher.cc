@@ -64,13 +64,18 @@ class Launcher {
     TRY(tell(JobState::unpacking));
     TRY(make_package_directory());
     auto limits = package::unpack_limits(start_.header);
-    TRY(decrypt_and_unpack({.package_fd = package_.get(), .directory = package_path(), .work_path = root_path(),
-                            .user = user_, .limits = limits}, key));
+    TRY(decrypt_and_unpack({.package_fd = package_.get(),
+                            .directory = package_path(),
+                            .work_path = root_path(),
+                            .user = user_,
+                            .limits = limits},
+                           key));
     package_.reset();
     return choose();
   }
 
-  // Each byte of the package is read once: what the keeper checks is what is decrypted, whatever happens to the file meanwhile.
+  // Each byte of the package is read once: what the keeper checks is what is decrypted, whatever happens to
+  // the file meanwhile.
   Status open_package() {
     auto path = std::string(plan_.order->package.view());
     auto opened = share_.open_regular(path);
@@ -84,7 +89,8 @@ class Launcher {
 
   Result<package::StreamKey> ask_for_key() {
     auto request = std::make_unique<KeyRequest>();
-    if (start_.prefix.size() > sizeof request->prefix) return fail(ErrorKind::internal, "a prefix of {} bytes", start_.prefix.size());
+    if (start_.prefix.size() > sizeof request->prefix)
+      return fail(ErrorKind::internal, "a prefix of {} bytes", start_.prefix.size());
     request->job = plan_.order->id;
     request->signers = plan_.order->signers;
     request->prefix_size = static_cast<std::uint32_t>(start_.prefix.size());
@@ -104,8 +110,11 @@ class Launcher {
   Status make_package_directory() {
     for (const auto& path : {package_path(), root_path()}) TRY(sys::make_directories(path, 0755));
     auto limits = package::unpack_limits(start_.header);
-    auto tmpfs = TRY(sandbox::make_tmpfs({.size_bytes = limits.max_bytes + kMib, .inodes = limits.max_entries + 1, .mode = 0700,
-                                          .uid = user_, .gid = user_}));
+    auto tmpfs = TRY(sandbox::make_tmpfs({.size_bytes = limits.max_bytes + kMib,
+                                          .inodes = limits.max_entries + 1,
+                                          .mode = 0700,
+                                          .uid = user_,
+                                          .gid = user_}));
     return sandbox::attach_mount(tmpfs.get(), package_path());
   }
 
@@ -142,22 +151,32 @@ class Launcher {
   }
 
   Status start() {
-    auto root = TRY(plan_job_root({.package_directory = package_path(), .share = &share_, .terms = &manifest_.terms,
-                                   .output = std::string(plan_.order->output.view()), .share_owner = plan_.share_owner,
-                                   .job_user = user_, .map_ids = walls_.held(Wall::idmap)}));
+    auto root = TRY(plan_job_root({.package_directory = package_path(),
+                                   .share = &share_,
+                                   .terms = &manifest_.terms,
+                                   .output = std::string(plan_.order->output.view()),
+                                   .share_owner = plan_.share_owner,
+                                   .job_user = user_,
+                                   .map_ids = walls_.held(Wall::idmap)}));
     auto errors = TRY(sys::make_pipe());
     auto assembled = TRY(sandbox::assemble_root(root.plan, root_path()));
     make_cgroup();
-    process_ = TRY(start_job_process({.command = command_, .root = assembled, .user = user_, .limits = manifest_.terms.limits,
-                                      .required = plan_.required_walls, .launcher_walls = walls_,
-                                      .cgroup = cgroup_ ? &*cgroup_ : nullptr, .standard_output = plan_.standard_output.get(),
+    process_ = TRY(start_job_process({.command = command_,
+                                      .root = assembled,
+                                      .user = user_,
+                                      .limits = manifest_.terms.limits,
+                                      .required = plan_.required_walls,
+                                      .launcher_walls = walls_,
+                                      .cgroup = cgroup_ ? &*cgroup_ : nullptr,
+                                      .standard_output = plan_.standard_output.get(),
                                       .standard_error = errors.write.get()}));
     errors_ = std::move(errors.read);
     plan_.standard_output.reset();  // the application alone holds it now: its end is the end of the output
     return tell(JobState::running);
   }
 
-  // Without idmapped tmpfs the job has to be the share's owner itself, or it could neither read nor write there.
+  // Without idmapped tmpfs the job has to be the share's owner itself, or it could neither read nor write
+  // there.
   void choose_user() {
     auto supported = sandbox::idmapped_tmpfs_supported();
     if (supported) walls_.hold(Wall::idmap);
@@ -169,9 +188,9 @@ class Launcher {
     const auto& limits = manifest_.terms.limits;
     auto parent = sandbox::own_cgroup();
     if (!parent) return walls_.lack(Wall::cgroup, parent.error().message());
-    auto created = sandbox::Cgroup::create(*parent, fmt::format("job-{:016x}", plan_.order->id),
-                                           {.memory_bytes = std::uint64_t{limits.memory_mib} * kMib, .processes = limits.processes},
-                                           walls_);
+    auto created = sandbox::Cgroup::create(
+        *parent, fmt::format("job-{:016x}", plan_.order->id),
+        {.memory_bytes = std::uint64_t{limits.memory_mib} * kMib, .processes = limits.processes}, walls_);
     if (created) cgroup_.emplace(*std::move(created));
     if (!created) walls_.lack(Wall::cgroup, created.error().message());
   }
@@ -201,7 +220,8 @@ class Launcher {
 
   Status time_is_up() {
     process_.init.kill_and_reap();
-    return fail(ErrorKind::exhausted, "the application ran for {} s, the limit in its manifest", manifest_.terms.limits.seconds);
+    return fail(ErrorKind::exhausted, "the application ran for {} s, the limit in its manifest",
+                manifest_.terms.limits.seconds);
   }
 
   Status cancel() {
@@ -215,7 +235,8 @@ class Launcher {
     auto report = read_report(process_);
     JobNotice notice{.state = JobState::exited, .exit_code = report.shell_code()};
     if (cgroup_ && cgroup_->oom_kills() > 0) {
-      return fail(ErrorKind::exhausted, "the application needed more than {} MiB of memory, the limit in its manifest",
+      return fail(ErrorKind::exhausted,
+                  "the application needed more than {} MiB of memory, the limit in its manifest",
                   manifest_.terms.limits.memory_mib);
     }
     if (report.end == sandbox::ApplicationEnd::exited || report.end == sandbox::ApplicationEnd::signalled) {
@@ -242,7 +263,8 @@ class Launcher {
     for (std::size_t i = 0; i < sandbox::kWallCount; ++i) {
       const auto& entry = process_.walls.entries[i];
       if (entry.state != sandbox::WallState::unavailable) continue;
-      text += fmt::format("{}{}: {}", text.empty() ? "" : "; ", to_string(static_cast<Wall>(i)), entry.note.view());
+      text += fmt::format("{}{}: {}", text.empty() ? "" : "; ", to_string(static_cast<Wall>(i)),
+                          entry.note.view());
     }
     text.resize(std::min(text.size(), sizeof notice.weaker.data - 1));
     if (!notice.weaker.set(text, "walls")) log_.warning("walls cannot be told");

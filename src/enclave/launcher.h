@@ -1,6 +1,7 @@
-// The launcher: one process per job, between the order and the end. It opens the package, gets the key of its stream from the keeper, has it
-// unpacked by a process that has no key, builds the walls, starts the application and tells how it ended. When it dies, in
-// whatever way, its mount namespace and the job's processes go with it, and with them every byte of plaintext.
+// The launcher: one process per job, between the order and the end. It opens the package, gets the key of its
+// stream from the keeper, has it unpacked by a process that has no key, builds the walls, starts the
+// application and tells how it ended. When it dies, in whatever way, its mount namespace and the job's
+// processes go with it, and with them every byte of plaintext.
 #pragma once
 
 #include <memory>
@@ -18,10 +19,11 @@ inline constexpr std::size_t kDiagnosticBytes = 64 * 1024;  // of the applicatio
 // Everything a launcher is given when it is forked. Ids are those of the supervisor's user namespace.
 struct LaunchPlan {
   std::unique_ptr<JobOrder> order;
-  std::string share_path;   // the client's share, mounted in the supervisor's namespace
-  uid_t share_owner = 0;    // who owns its files
-  uid_t job_user = 0;       // this job's own user
-  std::string work_path;    // an empty directory to mount on; every launcher has the same, each in its own namespace
+  std::string share_path;  // the client's share, mounted in the supervisor's namespace
+  uid_t share_owner = 0;   // who owns its files
+  uid_t job_user = 0;      // this job's own user
+  std::string
+      work_path;  // an empty directory to mount on; every launcher has the same, each in its own namespace
   sandbox::WallSet required_walls;
   sys::MessageSocket listener;
   sys::MessageSocket keeper;

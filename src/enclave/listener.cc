@@ -53,7 +53,8 @@ class Listener {
       auto slot = Slot::take(connections_, kMaxConnections);
       if (!slot) continue;  // closing it is the answer
       std::thread([this, fd = std::move(connection), slot = std::move(slot)]() mutable {
-        if (auto served = serve_control(std::move(fd)); !served) log_.debug("connection: {}", served.error().message());
+        if (auto served = serve_control(std::move(fd)); !served)
+          log_.debug("connection: {}", served.error().message());
       }).detach();
     }
   }
@@ -64,7 +65,8 @@ class Listener {
       auto slot = Slot::take(hellos_, kMaxLaneHellos);
       if (!slot) continue;
       std::thread([this, fd = std::move(connection), slot = std::move(slot)]() mutable {
-        if (auto admitted = admit_lane(std::move(fd)); !admitted) log_.info("lane refused: {}", admitted.error().message());
+        if (auto admitted = admit_lane(std::move(fd)); !admitted)
+          log_.info("lane refused: {}", admitted.error().message());
       }).detach();
     }
   }
@@ -75,7 +77,8 @@ class Listener {
     transport->set_deadline(sys::Deadline::after(kHandshakeTimeout));
     auto stream = TRY(crypto::attested_accept(std::move(transport), state_.identity));
     auto session = TRY(Session::open(state_, *stream));
-    return http::serve_connection(*stream, [&session](const http::Request& request) { return session.answer(request); });
+    return http::serve_connection(
+        *stream, [&session](const http::Request& request) { return session.answer(request); });
   }
 
   Status admit_lane(sys::Fd fd) {
@@ -87,7 +90,8 @@ class Listener {
       return std::unexpected(right.error());
     }
     bool notifier = hello.kind == share::LaneKind::notifications;
-    if (notifier != (right->purpose == LanePurpose::notifications)) return fail(ErrorKind::denied, "a ticket of another kind");
+    if (notifier != (right->purpose == LanePurpose::notifications))
+      return fail(ErrorKind::denied, "a ticket of another kind");
     TRY(share::write_hello_reply(stream, {}));
     return shares_.add_lane(*right, stream.release());
   }
@@ -109,7 +113,8 @@ class Listener {
 
 Status run_listener(ListenerChannels channels, Mode mode, const Log& log) {
   auto identity = TRY(crypto::TlsIdentity::generate("cloister enclave"));
-  // Connection threads are detached and use it to the last; the process ends with _exit, so it is never destroyed under them.
+  // Connection threads are detached and use it to the last; the process ends with _exit, so it is never
+  // destroyed under them.
   auto& listener = *new Listener(std::move(channels), mode, std::move(identity), log);
   std::thread lanes([&listener, &log] {
     if (auto ended = listener.accept_lanes(); !ended) log.error("share lanes: {}", ended.error().message());

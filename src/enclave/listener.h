@@ -1,5 +1,5 @@
-// The listener: the enclave's only process that serves the network. Terminates TLS, parses HTTP, checks lane tickets; holds no
-// package key, no NSM, no privilege.
+// The listener: the enclave's only process that serves the network. Terminates TLS, parses HTTP, checks lane
+// tickets; holds no package key, no NSM, no privilege.
 #pragma once
 
 #include "base/log.h"
@@ -8,8 +8,8 @@
 
 namespace cloister::enclave {
 
-inline constexpr std::size_t kMaxConnections = 64;                     // control connections at once
-inline constexpr std::size_t kMaxLaneHellos = 32;                      // lanes that have not said hello yet
+inline constexpr std::size_t kMaxConnections = 64;  // control connections at once
+inline constexpr std::size_t kMaxLaneHellos = 32;   // lanes that have not said hello yet
 inline constexpr sys::milliseconds kHandshakeTimeout = sys::seconds(10);
 inline constexpr sys::milliseconds kLaneHelloTimeout = sys::seconds(5);
 

@@ -33,12 +33,18 @@ bool PinnedSigners::contains(const crypto::Sha256& signer) const {
 
 std::string_view to_string(JobState state) {
   switch (state) {
-    case JobState::starting: return "starting";
-    case JobState::unpacking: return "unpacking";
-    case JobState::running: return "running";
-    case JobState::exited: return "exited";
-    case JobState::failed: return "failed";
-    case JobState::cancelled: return "cancelled";
+    case JobState::starting:
+      return "starting";
+    case JobState::unpacking:
+      return "unpacking";
+    case JobState::running:
+      return "running";
+    case JobState::exited:
+      return "exited";
+    case JobState::failed:
+      return "failed";
+    case JobState::cancelled:
+      return "cancelled";
   }
   return "unknown";
 }

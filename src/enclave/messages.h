@@ -1,5 +1,6 @@
-// What the enclave's processes say to each other: fixed structs over SOCK_SEQPACKET pairs (sys/message_socket.h). Every text is bounded and
-// every number is checked by whoever receives it: the listener talks to the network, so the others treat it as hostile.
+// What the enclave's processes say to each other: fixed structs over SOCK_SEQPACKET pairs
+// (sys/message_socket.h). Every text is bounded and every number is checked by whoever receives it: the
+// listener talks to the network, so the others treat it as hostile.
 //
 //   listener → monitor    MonitorRequest → MonitorReply (+ descriptors)      one at a time
 //   listener → keeper     KeeperRequest  → KeeperReply                       one at a time
@@ -18,13 +19,14 @@
 
 namespace cloister::enclave {
 
-inline constexpr std::size_t kMaxArgumentBytes = 32 * 1024;      // all arguments of a job, NULs included
+inline constexpr std::size_t kMaxArgumentBytes = 32 * 1024;  // all arguments of a job, NULs included
 inline constexpr std::size_t kMaxArguments = 1024;
-inline constexpr std::size_t kMaxErrorText = 1024;               // bytes of an error's message on the way to the user
-inline constexpr std::size_t kMaxPackagePrefix = 66 * 1024;      // bytes before a package's content (package/start.h)
-inline constexpr std::size_t kContentHeaderSize = 40;            // bytes: Tink's stream header
+inline constexpr std::size_t kMaxErrorText = 1024;  // bytes of an error's message on the way to the user
+inline constexpr std::size_t kMaxPackagePrefix =
+    66 * 1024;                                         // bytes before a package's content (package/start.h)
+inline constexpr std::size_t kContentHeaderSize = 40;  // bytes: Tink's stream header
 inline constexpr std::size_t kNonceSize = 32;
-inline constexpr std::size_t kAttestationCapacity = 16 * 1024;   // bytes
+inline constexpr std::size_t kAttestationCapacity = 16 * 1024;  // bytes
 
 // A client is the SHA-256 fingerprint of its TLS key's SubjectPublicKeyInfo.
 using ClientId = crypto::Sha256;
@@ -55,9 +57,9 @@ enum class MonitorCall : std::uint32_t { open_share = 1, start_job = 2 };
 
 struct JobOrder {
   JobId id = 0;
-  sys::FixedText<512> package;   // path in the client's share
-  sys::FixedText<512> entry;     // path in the package
-  sys::FixedText<128> output;    // directory below the share's output/, or empty
+  sys::FixedText<512> package;  // path in the client's share
+  sys::FixedText<512> entry;    // path in the package
+  sys::FixedText<128> output;   // directory below the share's output/, or empty
   PinnedSigners signers;
   std::uint32_t argument_count = 0;
   std::uint32_t argument_bytes = 0;
@@ -69,8 +71,8 @@ struct MonitorRequest {
   ClientId client{};
   JobOrder job;  // start_job only
 };
-// open_share: one descriptor, the share server's control channel. start_job: two, the launcher's channel and the read
-// end of the application's standard output.
+// open_share: one descriptor, the share server's control channel. start_job: two, the launcher's channel and
+// the read end of the application's standard output.
 struct MonitorReply {
   WireError error;
 };
@@ -78,12 +80,12 @@ struct MonitorReply {
 enum class KeeperCall : std::uint32_t { attest = 1, credentials = 2 };
 struct KeeperRequest {
   KeeperCall call{};
-  std::uint8_t nonce[kNonceSize] = {};      // attest
-  std::uint8_t user_data[32] = {};          // attest
-  JobId job = 0;                            // credentials, for this job's one Decrypt
+  std::uint8_t nonce[kNonceSize] = {};  // attest
+  std::uint8_t user_data[32] = {};      // attest
+  JobId job = 0;                        // credentials, for this job's one Decrypt
   sys::FixedText<160> access_key_id;
   sys::FixedText<256> secret_access_key;
-  sys::FixedText<4096> session_token;       // empty: none
+  sys::FixedText<4096> session_token;  // empty: none
 };
 struct KeeperReply {
   WireError error;
@@ -111,16 +113,18 @@ struct KeyReply {
 
 enum class JobState : std::uint32_t { starting = 1, unpacking, running, exited, failed, cancelled };
 std::string_view to_string(JobState state);
-inline bool has_ended(JobState state) { return state >= JobState::exited; }
+inline bool has_ended(JobState state) {
+  return state >= JobState::exited;
+}
 
 struct JobNotice {
   JobState state{};
-  std::int32_t exit_code = 0;        // exited: the application's. failed: 125, 126 or 127
-  WireError error;                   // failed
-  sys::FixedText<128> name;          // from `unpacking` on: the verified header's
+  std::int32_t exit_code = 0;  // exited: the application's. failed: 125, 126 or 127
+  WireError error;             // failed
+  sys::FixedText<128> name;    // from `unpacking` on: the verified header's
   sys::FixedText<128> release;
   crypto::Sha256 signer{};
-  sys::FixedText<512> weaker;        // running: the walls that this kernel or host lacks, and why
+  sys::FixedText<512> weaker;  // running: the walls that this kernel or host lacks, and why
 };
 
 enum class JobCommandKind : std::uint32_t { cancel = 1 };

@@ -24,12 +24,16 @@ namespace {
 
 constexpr uid_t kKeeperUser = 61001;
 constexpr uid_t kListenerUser = 61002;
-constexpr uid_t kFirstJobUser = 61100;  // job slot k runs as this + k, unless its kernel has no idmapped tmpfs
+constexpr uid_t kFirstJobUser =
+    61100;  // job slot k runs as this + k, unless its kernel has no idmapped tmpfs
 constexpr rlim_t kMaxDescriptors = 1U << 20;
 
-std::string parent_directory(const std::string& path) { return path.substr(0, path.rfind('/')); }
+std::string parent_directory(const std::string& path) {
+  return path.substr(0, path.rfind('/'));
+}
 
-// Walls of the processes that run as long as the enclave does: an empty root, or one with just the proxy's socket in it.
+// Walls of the processes that run as long as the enclave does: an empty root, or one with just the proxy's
+// socket in it.
 Status wall_in(sandbox::Profile profile, uid_t user, const sys::Endpoint* reach, const std::string& work_path,
                std::initializer_list<int> keep) {
   TRY(sandbox::make_mounts_private());
@@ -39,7 +43,8 @@ Status wall_in(sandbox::Profile profile, uid_t user, const sys::Endpoint* reach,
   std::vector<sandbox::LandlockRule> paths;
   if (reach != nullptr && reach->kind == sys::Endpoint::Kind::unix_path) {
     auto directory = parent_directory(reach->path);
-    plan.mounts.push_back({.kind = sandbox::Mount::Kind::bind, .target = directory, .source = directory, .no_exec = true});
+    plan.mounts.push_back(
+        {.kind = sandbox::Mount::Kind::bind, .target = directory, .source = directory, .no_exec = true});
     paths.push_back({directory, sandbox::kRead});
   }
   TRY(sandbox::enter_root(TRY(sandbox::assemble_root(plan, work_path))));
@@ -61,7 +66,9 @@ struct RunningJob {
 class Monitor {
  public:
   Monitor(MonitorOptions options, const Log& log)
-      : options_(std::move(options)), log_(log), shares_(options_.state_path + "/shares", options_.state_path + "/work", options_.share_bytes, log_) {}
+      : options_(std::move(options)),
+        log_(log),
+        shares_(options_.state_path + "/shares", options_.state_path + "/work", options_.share_bytes, log_) {}
 
   Status run() {
     TRY(prepare());
@@ -73,8 +80,10 @@ class Monitor {
  private:
   Status prepare() {
     rlimit descriptors{kMaxDescriptors, kMaxDescriptors};
-    ::setrlimit(RLIMIT_NOFILE, &descriptors);  // what a share server may use; the current limit is good enough else
-    for (const char* name : {"/shares", "/work"}) TRY(sys::make_directories(options_.state_path + name, 0755));
+    ::setrlimit(RLIMIT_NOFILE,
+                &descriptors);  // what a share server may use; the current limit is good enough else
+    for (const char* name : {"/shares", "/work"})
+      TRY(sys::make_directories(options_.state_path + name, 0755));
     for (const auto& name : options_.trust.required_walls) required_.add(TRY(sandbox::wall_from(name)));
     sigset_t ending;
     sigemptyset(&ending);
@@ -87,7 +96,8 @@ class Monitor {
   }
 
   // Every fork gets only what its body names: the rest is closed behind it by contain().
-  Result<sys::Child> fork_process(const std::function<Status()>& body, std::string_view name, unsigned namespaces) {
+  Result<sys::Child> fork_process(const std::function<Status()>& body, std::string_view name,
+                                  unsigned namespaces) {
     return sys::fork_child(
         [&] {
           ::sigprocmask(SIG_SETMASK, &old_signals_, nullptr);
@@ -106,7 +116,10 @@ class Monitor {
     auto to_listener = TRY(sys::make_socket_pair(SOCK_SEQPACKET));
     auto between = TRY(sys::make_socket_pair(SOCK_SEQPACKET));
     keeper_process_ = TRY(fork_process(
-        [&] { return keeper(sys::MessageSocket(std::move(between.first)), sys::MessageSocket(std::move(to_keeper.second))); },
+        [&] {
+          return keeper(sys::MessageSocket(std::move(between.first)),
+                        sys::MessageSocket(std::move(to_keeper.second)));
+        },
         "keeper", CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC));
     listener_process_ = TRY(fork_process(
         [&] {
@@ -132,7 +145,8 @@ class Monitor {
   Status listener(ListenerChannels channels) {
     auto log = log_.tagged("listener");
     TRY(wall_in(sandbox::Profile::listener, kListenerUser, nullptr, work_path(),
-                {channels.monitor.descriptor(), channels.keeper.descriptor(), channels.control.get(), channels.lanes.get()}));
+                {channels.monitor.descriptor(), channels.keeper.descriptor(), channels.control.get(),
+                 channels.lanes.get()}));
     return run_listener(std::move(channels), options_.trust.mode, log);
   }
 
@@ -180,8 +194,11 @@ class Monitor {
 
   Status dispatch(std::unique_ptr<MonitorRequest> request, std::vector<sys::Fd>& fds) {
     switch (request->call) {
-      case MonitorCall::open_share: fds.push_back(TRY(shares_.open(request->client)).release()); return {};
-      case MonitorCall::start_job: return start_job(*request, fds);
+      case MonitorCall::open_share:
+        fds.push_back(TRY(shares_.open(request->client)).release());
+        return {};
+      case MonitorCall::start_job:
+        return start_job(*request, fds);
     }
     return fail(ErrorKind::invalid, "unknown call");
   }
@@ -244,6 +261,8 @@ class Monitor {
 
 }  // namespace
 
-Status run_monitor(MonitorOptions options, const Log& log) { return Monitor(std::move(options), log).run(); }
+Status run_monitor(MonitorOptions options, const Log& log) {
+  return Monitor(std::move(options), log).run();
+}
 
 }  // namespace cloister::enclave

@@ -1,5 +1,6 @@
-// The monitor: the enclave's first process and the only one that stays root. It forks the others, each behind its walls, and serves two
-// requests of the listener: open a client's share, start a job. It parses nothing but those fixed structs, and holds no key.
+// The monitor: the enclave's first process and the only one that stays root. It forks the others, each behind
+// its walls, and serves two requests of the listener: open a client's share, start a job. It parses nothing
+// but those fixed structs, and holds no key.
 #pragma once
 
 #include <functional>
@@ -17,11 +18,11 @@ struct MonitorOptions {
   Trust trust;
   // Called in the keeper's process, before its walls.
   std::function<Result<std::unique_ptr<attestation::NsmDevice>>()> open_nsm;
-  sys::Endpoint control;            // where clients connect
-  sys::Endpoint lanes;              // where share lanes connect
-  sys::Endpoint proxy;              // where the parent's proxy listens
-  std::string state_path;           // an empty directory on a tmpfs of the enclave's own
-  std::uint64_t share_bytes = 0;    // quota of each client's share
+  sys::Endpoint control;          // where clients connect
+  sys::Endpoint lanes;            // where share lanes connect
+  sys::Endpoint proxy;            // where the parent's proxy listens
+  std::string state_path;         // an empty directory on a tmpfs of the enclave's own
+  std::uint64_t share_bytes = 0;  // quota of each client's share
 };
 
 // Runs until SIGTERM (success), or until the keeper or the listener has died (an error).

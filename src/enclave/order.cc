@@ -20,7 +20,8 @@ Result<std::string> text_of(const json& object, const char* name, bool required)
 
 Status check_members(const json& object, std::initializer_list<std::string_view> known) {
   for (const auto& [name, value] : object.items()) {
-    if (std::find(known.begin(), known.end(), name) == known.end()) return fail(ErrorKind::invalid, "unknown member '{}'", name);
+    if (std::find(known.begin(), known.end(), name) == known.end())
+      return fail(ErrorKind::invalid, "unknown member '{}'", name);
   }
   return {};
 }
@@ -97,14 +98,16 @@ JobId fresh_id() {
 Result<PostedJob> parse_posted_job(std::string_view text) {
   auto object = json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!object.is_object()) return fail(ErrorKind::invalid, "the body is not a JSON object");
-  TRY(check_members(object, {"package", "entry", "arguments", "signers", "output", "share_output", "credentials"}));
+  TRY(check_members(object,
+                    {"package", "entry", "arguments", "signers", "output", "share_output", "credentials"}));
   PostedJob out;
   out.credentials = TRY(credentials_of(object));
   out.order = std::make_unique<JobOrder>();
   out.order->id = fresh_id();
   TRY(set_order(*out.order, object));
   auto share = object.find("share_output");
-  if (share != object.end() && !share->is_boolean()) return fail(ErrorKind::invalid, "'share_output' is not true or false");
+  if (share != object.end() && !share->is_boolean())
+    return fail(ErrorKind::invalid, "'share_output' is not true or false");
   out.share_output = share != object.end() && share->get<bool>();
   return out;
 }

@@ -1,4 +1,5 @@
-// A job as a client posts it (docs/formats/control.md), checked and turned into the fixed structs that go inwards.
+// A job as a client posts it (docs/formats/control.md), checked and turned into the fixed structs that go
+// inwards.
 #pragma once
 
 #include <memory>
@@ -15,7 +16,8 @@ struct PostedJob {
   bool share_output = false;
 };
 
-// invalid: not the documented object, or a member over its limit. The id is fresh and random. The text is not wiped here: it is the caller's.
+// invalid: not the documented object, or a member over its limit. The id is fresh and random. The text is not
+// wiped here: it is the caller's.
 Result<PostedJob> parse_posted_job(std::string_view json);
 
 }  // namespace cloister::enclave

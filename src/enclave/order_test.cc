@@ -24,9 +24,9 @@ TEST(PostedJob, KeepsArgumentsApart) {
   EXPECT_EQ(job->credentials.access_key_id, "AKIA");
   EXPECT_EQ(as_text(job->credentials.secret_access_key.view()), "s3cret");
   EXPECT_FALSE(job->share_output);
-  EXPECT_TRUE(job->order->signers.contains(crypto::Sha256{0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa,
-                                                          0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa,
-                                                          0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa}));
+  EXPECT_TRUE(job->order->signers.contains(crypto::Sha256{
+      0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa,
+      0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa}));
   EXPECT_FALSE(job->order->signers.contains(crypto::Sha256{}));
 }
 
@@ -69,7 +69,8 @@ TEST(PostedJob, RefusesWhatIsNotDocumented) {
   job["package"] = std::string(600, 'p');
   EXPECT_TRUE(refused(job));
   job = posted();
-  for (auto signers : {nlohmann::json::array(), nlohmann::json::array({"abcd"}), nlohmann::json::array({1})}) {
+  for (auto signers :
+       {nlohmann::json::array(), nlohmann::json::array({"abcd"}), nlohmann::json::array({1})}) {
     job["signers"] = signers;
     EXPECT_TRUE(refused(job)) << signers;
   }

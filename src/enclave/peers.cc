@@ -10,7 +10,8 @@ Result<std::vector<sys::Fd>> MonitorPeer::ask(const MonitorRequest& request, std
   MonitorReply reply;
   auto fds = TRY(socket_.receive(reply, wanted));
   if (reply.error.is_error()) return std::unexpected(reply.error.to_error());
-  if (fds.size() != wanted) return fail(ErrorKind::internal, "the monitor sent {} descriptors, not {}", fds.size(), wanted);
+  if (fds.size() != wanted)
+    return fail(ErrorKind::internal, "the monitor sent {} descriptors, not {}", fds.size(), wanted);
   return fds;
 }
 
@@ -37,7 +38,8 @@ Result<Bytes> KeeperPeer::ask(const KeeperRequest& request) {
   auto reply = std::make_unique<KeeperReply>();
   TRY(socket_.receive(*reply));
   if (reply->error.is_error()) return std::unexpected(reply->error.to_error());
-  if (reply->document_size > sizeof reply->document) return fail(ErrorKind::internal, "the keeper's answer is malformed");
+  if (reply->document_size > sizeof reply->document)
+    return fail(ErrorKind::internal, "the keeper's answer is malformed");
   return to_bytes(ByteView(reply->document).first(reply->document_size));
 }
 
@@ -55,7 +57,8 @@ Status KeeperPeer::hand_over(JobId job, const kms::Credentials& credentials) {
   request.job = job;
   TRY(request.access_key_id.set(credentials.access_key_id, "access key id"));
   TRY(request.secret_access_key.set(as_text(credentials.secret_access_key.view()), "secret access key"));
-  if (credentials.session_token) TRY(request.session_token.set(as_text(credentials.session_token->view()), "session token"));
+  if (credentials.session_token)
+    TRY(request.session_token.set(as_text(credentials.session_token->view()), "session token"));
   auto done = ask(request);
   wipe({reinterpret_cast<std::uint8_t*>(&request), sizeof request});
   TRY(std::move(done));
@@ -84,7 +87,8 @@ Result<std::shared_ptr<ShareServers::Server>> ShareServers::find(const ClientId&
 }
 
 // One question at a time, so the next reply is the answer to it.
-Status ShareServers::ask(Server& server, share::ControlKind kind, std::uint64_t session, std::span<const int> fds) {
+Status ShareServers::ask(Server& server, share::ControlKind kind, std::uint64_t session,
+                         std::span<const int> fds) {
   std::lock_guard lock(server.mutex);
   share::ControlMessage message{.kind = kind, .id = ++server.last_id, .session = session};
   TRY(server.control.send(message, fds));
@@ -92,16 +96,21 @@ Status ShareServers::ask(Server& server, share::ControlKind kind, std::uint64_t 
   TRY(server.control.receive(reply, 0, sys::Deadline::after(kShareReplyTimeout)));
   if (reply.id != message.id) return fail(ErrorKind::internal, "the share server answered another question");
   switch (reply.status) {
-    case share::ControlStatus::ok: return {};
-    case share::ControlStatus::full: return fail(ErrorKind::exhausted, "the share has no room for another lane or mount");
-    case share::ControlStatus::unconfirmed: return fail(ErrorKind::unavailable, "the client did not confirm in time");
-    default: return fail(ErrorKind::internal, "the share server refused");
+    case share::ControlStatus::ok:
+      return {};
+    case share::ControlStatus::full:
+      return fail(ErrorKind::exhausted, "the share has no room for another lane or mount");
+    case share::ControlStatus::unconfirmed:
+      return fail(ErrorKind::unavailable, "the client did not confirm in time");
+    default:
+      return fail(ErrorKind::internal, "the share server refused");
   }
 }
 
 Status ShareServers::add_lane(const LaneRight& right, const sys::Fd& connection) {
   auto server = TRY(find(right.client));
-  auto kind = right.purpose == LanePurpose::requests ? share::ControlKind::add_lane : share::ControlKind::add_notifier;
+  auto kind = right.purpose == LanePurpose::requests ? share::ControlKind::add_lane
+                                                     : share::ControlKind::add_notifier;
   int fd = connection.get();
   return ask(*server, kind, right.session, {&fd, 1});
 }

@@ -1,4 +1,5 @@
-// The listener's side of its channels to the other processes of the enclave. Each is one request and one answer at a time; thread-safe.
+// The listener's side of its channels to the other processes of the enclave. Each is one request and one
+// answer at a time; thread-safe.
 #pragma once
 
 #include <map>

@@ -1,4 +1,5 @@
-// RSA keys for KMS recipients, made ahead of need: generating one takes longer than the rest of a key release.
+// RSA keys for KMS recipients, made ahead of need: generating one takes longer than the rest of a key
+// release.
 #pragma once
 
 #include <condition_variable>
@@ -10,7 +11,8 @@
 
 namespace cloister::enclave {
 
-// Owned by the keeper; thread-safe. A key leaves it once and is never put back, so each opens at most one envelope.
+// Owned by the keeper; thread-safe. A key leaves it once and is never put back, so each opens at most one
+// envelope.
 class RecipientKeys {
  public:
   explicit RecipientKeys(std::size_t ahead);

@@ -26,7 +26,8 @@ http::Answer json_answer(std::string body, int status = 200) {
 Result<JobId> parse_job_id(std::string_view text) {
   JobId id = 0;
   auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), id, 16);
-  if (text.size() != 16 || error != std::errc() || end != text.data() + text.size()) return fail(ErrorKind::not_found, "no such job");
+  if (text.size() != 16 || error != std::errc() || end != text.data() + text.size())
+    return fail(ErrorKind::not_found, "no such job");
   return id;
 }
 
@@ -41,11 +42,13 @@ std::string job_list(const std::vector<JobView>& jobs) {
 
 Result<unsigned> lane_count(const std::string& body) {
   auto object = json::parse(body, nullptr, /*allow_exceptions=*/false);
-  if (!object.is_object() || object.size() != 1 || !object.contains("lanes") || !object["lanes"].is_number_unsigned()) {
+  if (!object.is_object() || object.size() != 1 || !object.contains("lanes") ||
+      !object["lanes"].is_number_unsigned()) {
     return fail(ErrorKind::invalid, "the body is not {{\"lanes\":N}}");
   }
   auto lanes = object["lanes"].get<std::uint64_t>();
-  if (lanes < 1 || lanes > kMaxLanes) return fail(ErrorKind::invalid, "'lanes' is not between 1 and {}", kMaxLanes);
+  if (lanes < 1 || lanes > kMaxLanes)
+    return fail(ErrorKind::invalid, "'lanes' is not between 1 and {}", kMaxLanes);
   return static_cast<unsigned>(lanes);
 }
 
@@ -74,7 +77,8 @@ Result<http::Answer> Session::dispatch(const http::Request& request) {
   auto path = request.path();
   bool get = request.method == "GET";
   if (path == "/v1/attestation" && get) return attestation(request);
-  if (!attested_) return fail(ErrorKind::denied, "the first request of a connection must be GET /v1/attestation");
+  if (!attested_)
+    return fail(ErrorKind::denied, "the first request of a connection must be GET /v1/attestation");
   if (path == "/v1/info" && get) return info();
   if (path == "/v1/metrics" && get) return metrics();
   if (path == "/v1/share" && request.method == "POST") return open_share(request);
@@ -111,10 +115,11 @@ Result<http::Answer> Session::open_share(const http::Request& request) {
   auto session = fresh_session();
   json tickets = json::array();
   for (unsigned i = 0; i < lanes; ++i) {
-    tickets.push_back(to_hex(TRY(state_.tickets.issue({.client = client_, 
-        .purpose = LanePurpose::requests, .session = session}))));
+    tickets.push_back(to_hex(TRY(
+        state_.tickets.issue({.client = client_, .purpose = LanePurpose::requests, .session = session}))));
   }
-  auto notifier = TRY(state_.tickets.issue({.client = client_, .purpose = LanePurpose::notifications, .session = session}));
+  auto notifier = TRY(
+      state_.tickets.issue({.client = client_, .purpose = LanePurpose::notifications, .session = session}));
   return json_answer(json{{"tickets", tickets}, {"notifier", to_hex(notifier)}}.dump());
 }
 
@@ -135,7 +140,8 @@ Result<http::Answer> Session::job(const http::Request& request, std::string_view
   auto id = TRY(parse_job_id(events ? rest.substr(0, rest.size() - kEvents.size()) : rest));
   if (request.method == "GET" && events) return follow(id);
   if (request.method == "GET") return json_answer(to_json(TRY(state_.jobs.view(client_, id))));
-  if (request.method == "DELETE" && !events) return json_answer(to_json(TRY(state_.jobs.cancel(client_, id))));
+  if (request.method == "DELETE" && !events)
+    return json_answer(to_json(TRY(state_.jobs.cancel(client_, id))));
   return fail(ErrorKind::invalid, "{} is not for this resource", request.method);
 }
 
@@ -149,7 +155,9 @@ Result<http::Answer> Session::follow(JobId id) {
   });
 }
 
-Result<http::Answer> Session::list_jobs() { return json_answer(job_list(state_.jobs.list(client_))); }
+Result<http::Answer> Session::list_jobs() {
+  return json_answer(job_list(state_.jobs.list(client_)));
+}
 
 Result<http::Answer> Session::metrics() {
   auto totals = state_.jobs.totals();

@@ -24,13 +24,14 @@ constexpr std::array<const char*, 3> kFolders{"encrypted", "dataset", "output"};
 constexpr const char* kGreetingName = "from_server.txt";
 constexpr std::string_view kGreeting =
     "Hello from the enclave.\n\n"
-    "This folder lives in the enclave's memory. Put encrypted packages into encrypted/ and your data into dataset/\n"
+    "This folder lives in the enclave's memory. Put encrypted packages into encrypted/ and your data into "
+    "dataset/\n"
     "(or any directory you make: an application sees it under the same name). Results appear in output/.\n";
 constexpr std::uint64_t kMaxOpenFiles = 1U << 20;  // one per inode that the client's kernel remembers
 constexpr std::uint64_t kBytesPerInode = 4096;
 constexpr std::uint64_t kMaxShareInodes = 4U << 20;
-constexpr std::uint64_t kServerCapabilities = 1ULL << CAP_DAC_OVERRIDE | 1ULL << CAP_DAC_READ_SEARCH | 1ULL << CAP_FOWNER |
-                                              1ULL << CAP_CHOWN | 1ULL << CAP_FSETID;
+constexpr std::uint64_t kServerCapabilities = 1ULL << CAP_DAC_OVERRIDE | 1ULL << CAP_DAC_READ_SEARCH |
+                                              1ULL << CAP_FOWNER | 1ULL << CAP_CHOWN | 1ULL << CAP_FSETID;
 
 Status furnish(const std::string& path, uid_t owner) {
   auto root = TRY(sys::Dir::open(path));
@@ -44,7 +45,8 @@ Status furnish(const std::string& path, uid_t owner) {
   return {};
 }
 
-// In the server's process: root of a user namespace that maps this client's ids alone, in a root that is the share alone.
+// In the server's process: root of a user namespace that maps this client's ids alone, in a root that is the
+// share alone.
 Status serve_inside(const std::string& path, const std::string& work_path, sys::MessageSocket control) {
   TRY(sandbox::make_mounts_private());
   share::ServerOptions options;
@@ -52,8 +54,11 @@ Status serve_inside(const std::string& path, const std::string& work_path, sys::
   sandbox::RootPlan plan;
   plan.devices = false;
   plan.proc = false;
-  plan.mounts.push_back(
-      {.kind = sandbox::Mount::Kind::bind, .target = kInside, .source = path, .read_only = false, .no_exec = true});
+  plan.mounts.push_back({.kind = sandbox::Mount::Kind::bind,
+                         .target = kInside,
+                         .source = path,
+                         .read_only = false,
+                         .no_exec = true});
   TRY(sandbox::enter_root(TRY(sandbox::assemble_root(plan, work_path))));
   sandbox::Walls walls;
   walls.profile = sandbox::Profile::share_server;
@@ -73,12 +78,18 @@ Status serve_inside(const std::string& path, const std::string& work_path, sys::
 Result<Shares::Share*> Shares::make(const ClientId& client) {
   auto found = shares_.find(client);
   if (found != shares_.end()) return &found->second;
-  if (shares_.size() >= kMaxClients) return fail(ErrorKind::exhausted, "{} clients have a share, as many as this enclave allows", kMaxClients);
+  if (shares_.size() >= kMaxClients)
+    return fail(ErrorKind::exhausted, "{} clients have a share, as many as this enclave allows", kMaxClients);
   auto slot = shares_.size();
-  Place place{.path = fmt::format("{}/{}", directory_, slot), .owner = kFirstShareUser + static_cast<uid_t>(slot) * kShareIds};
+  Place place{.path = fmt::format("{}/{}", directory_, slot),
+              .owner = kFirstShareUser + static_cast<uid_t>(slot) * kShareIds};
   TRY(sys::make_directories(place.path, 0755));
-  auto tmpfs = TRY(sandbox::make_tmpfs({.size_bytes = bytes_, .inodes = std::min(bytes_ / kBytesPerInode, kMaxShareInodes),
-                                        .mode = 0755, .uid = place.owner, .gid = place.owner}, /*no_exec=*/true));
+  auto tmpfs = TRY(sandbox::make_tmpfs({.size_bytes = bytes_,
+                                        .inodes = std::min(bytes_ / kBytesPerInode, kMaxShareInodes),
+                                        .mode = 0755,
+                                        .uid = place.owner,
+                                        .gid = place.owner},
+                                       /*no_exec=*/true));
   TRY(sandbox::attach_mount(tmpfs.get(), place.path));
   TRY(furnish(place.path, place.owner));
   return &shares_.emplace(client, Share{std::move(place), {}}).first->second;
@@ -90,7 +101,8 @@ Result<sys::MessageSocket> Shares::open(const ClientId& client) {
   share->server.kill_and_reap();
   share->server = TRY(sandbox::fork_in_user_namespace(
       [&] {
-        auto served = serve_inside(share->place.path, work_path_, sys::MessageSocket(std::move(channel.second)));
+        auto served =
+            serve_inside(share->place.path, work_path_, sys::MessageSocket(std::move(channel.second)));
         if (!served) log_.tagged("share").error("{}", served.error().message());
         return served ? 0 : 1;
       },

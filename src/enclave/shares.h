@@ -1,4 +1,5 @@
-// The clients' shares: a tmpfs, a block of user ids and a share server for each. Owned by the monitor; one thread.
+// The clients' shares: a tmpfs, a block of user ids and a share server for each. Owned by the monitor; one
+// thread.
 #pragma once
 
 #include <sys/types.h>
@@ -13,16 +14,18 @@
 namespace cloister::enclave {
 
 inline constexpr std::size_t kMaxClients = 32;
-inline constexpr uid_t kFirstShareUser = 1U << 20;      // client k owns the ids from here + k * kShareIds
+inline constexpr uid_t kFirstShareUser = 1U << 20;  // client k owns the ids from here + k * kShareIds
 inline constexpr uid_t kShareIds = 65536;
 
 class Shares {
  public:
-  // directory: the shares are mounted below it. work_path: an empty directory that a server may build its root on.
+  // directory: the shares are mounted below it. work_path: an empty directory that a server may build its
+  // root on.
   Shares(std::string directory, std::string work_path, std::uint64_t bytes, const Log& log)
       : directory_(std::move(directory)), work_path_(std::move(work_path)), bytes_(bytes), log_(log) {}
 
-  // The share of a client, made on first use with its three folders and its greeting; its server is started anew. Returns the server's control channel.
+  // The share of a client, made on first use with its three folders and its greeting; its server is started
+  // anew. Returns the server's control channel.
   Result<sys::MessageSocket> open(const ClientId& client);
 
   struct Place {

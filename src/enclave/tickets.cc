@@ -7,7 +7,8 @@ Result<Ticket> Tickets::issue(const LaneRight& right) {
   crypto::fill_random(ticket);
   std::lock_guard lock(mutex_);
   std::erase_if(open_, [](const auto& entry) { return entry.second.expiry.passed(); });
-  if (open_.size() >= kMaxTickets) return fail(ErrorKind::exhausted, "{} tickets wait to be used", kMaxTickets);
+  if (open_.size() >= kMaxTickets)
+    return fail(ErrorKind::exhausted, "{} tickets wait to be used", kMaxTickets);
   open_.insert_or_assign(crypto::sha256(ticket), Entry{right, sys::Deadline::after(kTicketLifetime)});
   return ticket;
 }

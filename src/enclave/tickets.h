@@ -1,4 +1,5 @@
-// Tickets: 32 random bytes, good once and for 30 s, that let a plain lane in. They are given out over an attested session.
+// Tickets: 32 random bytes, good once and for 30 s, that let a plain lane in. They are given out over an
+// attested session.
 #pragma once
 
 #include <map>
@@ -9,9 +10,9 @@
 
 namespace cloister::enclave {
 
-inline constexpr std::size_t kTicketSize = 32;                     // bytes
+inline constexpr std::size_t kTicketSize = 32;  // bytes
 inline constexpr sys::milliseconds kTicketLifetime = sys::seconds(30);
-inline constexpr std::size_t kMaxTickets = 1024;                   // not yet used, of all clients
+inline constexpr std::size_t kMaxTickets = 1024;  // not yet used, of all clients
 
 using Ticket = ByteArray<kTicketSize>;
 enum class LanePurpose { requests, notifications };

@@ -23,7 +23,8 @@ Result<Mode> mode_from(std::string_view text) {
 // A member of the given type, taken out of the object: what is left at the end is unknown.
 Result<json> take(json& object, const char* name, json::value_t type) {
   auto at = object.find(name);
-  if (at == object.end() || at->type() != type) return fail(ErrorKind::invalid, "'{}' is missing or of the wrong type", name);
+  if (at == object.end() || at->type() != type)
+    return fail(ErrorKind::invalid, "'{}' is missing or of the wrong type", name);
   json value = std::move(*at);
   object.erase(at);
   return value;
@@ -40,7 +41,8 @@ Result<std::vector<std::string>> texts(const json& array, std::string_view what)
 
 Result<Trust> from_json(json& root) {
   Trust trust;
-  if (TRY(take(root, "version", json::value_t::number_unsigned)) != 1) return fail(ErrorKind::invalid, "version is not 1");
+  if (TRY(take(root, "version", json::value_t::number_unsigned)) != 1)
+    return fail(ErrorKind::invalid, "version is not 1");
   trust.mode = TRY(mode_from(TRY(take(root, "mode", json::value_t::string)).get<std::string>()));
   auto endpoints = TRY(take(root, "kms_endpoints", json::value_t::object));
   for (const auto& [partition, pattern] : endpoints.items()) {
@@ -50,8 +52,10 @@ Result<Trust> from_json(json& root) {
   auto bundle = TRY(take(root, "kms_ca_bundle", json::value_t::string)).get<std::string>();
   trust.kms_authorities = TRY(crypto::Certificate::list_from_pem(as_bytes(bundle)).context("kms_ca_bundle"));
   auto count = trust.kms_authorities.size();
-  if (count == 0 || count > kMaxTrustedAuthorities) return fail(ErrorKind::invalid, "kms_ca_bundle holds {} certificates", count);
-  trust.required_walls = TRY(texts(TRY(take(root, "required_walls", json::value_t::array)), "required_walls"));
+  if (count == 0 || count > kMaxTrustedAuthorities)
+    return fail(ErrorKind::invalid, "kms_ca_bundle holds {} certificates", count);
+  trust.required_walls =
+      TRY(texts(TRY(take(root, "required_walls", json::value_t::array)), "required_walls"));
   if (!root.empty()) return fail(ErrorKind::invalid, "unknown member '{}'", root.begin().key());
   return trust;
 }
@@ -60,15 +64,19 @@ Result<Trust> from_json(json& root) {
 
 std::string_view to_string(Mode mode) {
   switch (mode) {
-    case Mode::simulated: return "simulated";
-    case Mode::emulated: return "emulated";
-    case Mode::production: return "production";
+    case Mode::simulated:
+      return "simulated";
+    case Mode::emulated:
+      return "emulated";
+    case Mode::production:
+      return "production";
   }
   return "unknown";
 }
 
 Result<Trust> Trust::parse(ByteView text) {
-  if (text.size() > kMaxTrustFile) return fail(ErrorKind::exhausted, "the trust file is larger than {} bytes", kMaxTrustFile);
+  if (text.size() > kMaxTrustFile)
+    return fail(ErrorKind::exhausted, "the trust file is larger than {} bytes", kMaxTrustFile);
   auto root = json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
   if (!root.is_object()) return fail(ErrorKind::invalid, "the trust file is not a JSON object");
   return from_json(root).context("trust file");
@@ -77,7 +85,8 @@ Result<Trust> Trust::parse(ByteView text) {
 Result<Trust> Trust::load(const std::string& path, const std::vector<Mode>& modes) {
   auto trust = TRY(parse(TRY(sys::read_file(path, kMaxTrustFile))));
   if (std::find(modes.begin(), modes.end(), trust.mode) == modes.end()) {
-    return fail(ErrorKind::denied, "the trust file is of mode '{}', for which this program is not built", to_string(trust.mode));
+    return fail(ErrorKind::denied, "the trust file is of mode '{}', for which this program is not built",
+                to_string(trust.mode));
   }
   return trust;
 }

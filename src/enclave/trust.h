@@ -1,5 +1,6 @@
-// The trust file: everything that decides whom an enclave believes, in one measured file (docs/formats/trust.md). Nothing else
-// can widen it: no command line, environment, message or request has a field for what stands here.
+// The trust file: everything that decides whom an enclave believes, in one measured file
+// (docs/formats/trust.md). Nothing else can widen it: no command line, environment, message or request has a
+// field for what stands here.
 #pragma once
 
 #include <map>
@@ -28,7 +29,8 @@ struct Trust {
   static Result<Trust> parse(ByteView json);
   // From a file, and of a mode that the caller is built for. denied: another mode.
   static Result<Trust> load(const std::string& path, const std::vector<Mode>& modes);
-  // The KMS host for a key, from its signed ARN's partition and region. denied: this partition is not in the trust file.
+  // The KMS host for a key, from its signed ARN's partition and region. denied: this partition is not in the
+  // trust file.
   Result<std::string> kms_host(std::string_view key_arn) const;
 };
 

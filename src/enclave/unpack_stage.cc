@@ -24,7 +24,8 @@ Status unpack_inside(const UnpackJob& job, int input, int report) {
   sandbox::RootPlan plan;
   plan.devices = false;
   plan.proc = false;
-  plan.mounts.push_back({.kind = sandbox::Mount::Kind::bind, .target = kInside, .source = job.directory, .read_only = false});
+  plan.mounts.push_back(
+      {.kind = sandbox::Mount::Kind::bind, .target = kInside, .source = job.directory, .read_only = false});
   TRY(sandbox::enter_root(TRY(sandbox::assemble_root(plan, job.work_path))));
   sandbox::Walls walls;
   walls.profile = sandbox::Profile::unpacker;
@@ -59,15 +60,16 @@ Status read_outcome(int report) {
 Status decrypt_and_unpack(const UnpackJob& job, const package::StreamKey& key) {
   auto content = TRY(sys::make_pipe());
   auto report = TRY(sys::make_pipe());
-  auto child = TRY(sys::fork_child(
-      [&] { return unpacker_main(job, content.read.get(), report.write.get()); }, sandbox::kHelperNamespaces));
+  auto child = TRY(sys::fork_child([&] { return unpacker_main(job, content.read.get(), report.write.get()); },
+                                   sandbox::kHelperNamespaces));
   content.read.reset();
   report.write.reset();
   auto decrypted = package::decrypt_segments(job.package_fd, key, [&](ByteView plaintext) {
     return sys::write_all(content.write.get(), plaintext, "unpacker");
   });
   content.write.reset();
-  // A corrupt package is the root cause of whatever the unpacker says about it; a broken pipe is the other way round.
+  // A corrupt package is the root cause of whatever the unpacker says about it; a broken pipe is the other
+  // way round.
   if (!decrypted && decrypted.error().kind() == ErrorKind::corrupt) return std::unexpected(decrypted.error());
   auto outcome = read_outcome(report.read.get());
   if (!outcome) return outcome;

@@ -15,9 +15,12 @@ namespace {
 
 using nlohmann::json;
 
-constexpr int kStartTimeField = 20;  // of /proc/PID/stat after the command's closing parenthesis: field 22 of proc(5)
+constexpr int kStartTimeField =
+    20;  // of /proc/PID/stat after the command's closing parenthesis: field 22 of proc(5)
 
-std::string record_path(const Paths& paths, const std::string& name) { return paths.enclave(name) + "/enclave.json"; }
+std::string record_path(const Paths& paths, const std::string& name) {
+  return paths.enclave(name) + "/enclave.json";
+}
 
 Result<EnclaveRecord> from_json(const json& object) {
   EnclaveRecord out;
@@ -31,7 +34,8 @@ Result<EnclaveRecord> from_json(const json& object) {
     out.control = TRY(sys::Endpoint::parse(object.at("control").get<std::string>()));
     out.lanes = TRY(sys::Endpoint::parse(object.at("lanes").get<std::string>()));
     out.proxy = TRY(sys::Endpoint::parse(object.at("proxy").get<std::string>()));
-    out.measurements = TRY(attestation::Measurements::from_json(object.at("measurements").get<std::string>()));
+    out.measurements =
+        TRY(attestation::Measurements::from_json(object.at("measurements").get<std::string>()));
   } catch (const json::exception& error) {
     return fail(ErrorKind::corrupt, "{}", error.what());
   }
@@ -42,11 +46,14 @@ Result<EnclaveRecord> from_json(const json& object) {
 
 Result<Expectation> EnclaveRecord::expectation() const {
   auto roots = TRY(crypto::Certificate::list_from_pem(as_bytes(root_pem)));
-  if (roots.size() != 1) return fail(ErrorKind::corrupt, "enclave '{}' names {} attestation roots", name, roots.size());
+  if (roots.size() != 1)
+    return fail(ErrorKind::corrupt, "enclave '{}' names {} attestation roots", name, roots.size());
   return Expectation{measurements, roots.front()};
 }
 
-bool EnclaveRecord::alive() const { return pid > 0 && started != 0 && process_start_time(pid) == started; }
+bool EnclaveRecord::alive() const {
+  return pid > 0 && started != 0 && process_start_time(pid) == started;
+}
 
 std::uint64_t process_start_time(pid_t pid) {
   auto bytes = sys::read_file(fmt::format("/proc/{}/stat", pid), 4096);
@@ -61,11 +68,16 @@ std::uint64_t process_start_time(pid_t pid) {
 }
 
 Status write_record(const Paths& paths, const EnclaveRecord& record) {
-  json object{{"name", record.name},         {"backend", record.backend},
-              {"mode", record.mode},         {"pid", record.pid},
-              {"started", record.started},   {"control", record.control.to_string()},
-              {"lanes", record.lanes.to_string()}, {"proxy", record.proxy.to_string()},
-              {"measurements", record.measurements.to_json()}, {"attestation_root", record.root_pem}};
+  json object{{"name", record.name},
+              {"backend", record.backend},
+              {"mode", record.mode},
+              {"pid", record.pid},
+              {"started", record.started},
+              {"control", record.control.to_string()},
+              {"lanes", record.lanes.to_string()},
+              {"proxy", record.proxy.to_string()},
+              {"measurements", record.measurements.to_json()},
+              {"attestation_root", record.root_pem}};
   return sys::write_file_atomic(record_path(paths, record.name), as_bytes(object.dump(2)), 0644);
 }
 
@@ -74,7 +86,8 @@ Result<EnclaveRecord> read_record(const Paths& paths, const std::string& name) {
   auto bytes = sys::read_file(record_path(paths, name), kMaxRecord);
   if (!bytes && bytes.error().kind() == ErrorKind::not_found) {
     Error error(ErrorKind::not_found, fmt::format("no enclave named '{}' is running", name));
-    return std::unexpected(std::move(error).with_hint(name == kDefaultEnclave ? "run: cloister up" : fmt::format("run: cloister up --name {}", name)));
+    return std::unexpected(std::move(error).with_hint(
+        name == kDefaultEnclave ? "run: cloister up" : fmt::format("run: cloister up --name {}", name)));
   }
   auto text = TRY(std::move(bytes));
   auto object = json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);

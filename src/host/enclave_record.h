@@ -18,15 +18,15 @@ inline constexpr const char* kDefaultEnclave = "default";
 
 struct EnclaveRecord {
   std::string name;
-  std::string backend;         // "process"
-  std::string mode;            // "simulated"
-  pid_t pid = -1;              // of its outermost process
-  std::uint64_t started = 0;   // that process's start time, in clock ticks since boot: tells a recycled pid
+  std::string backend;        // "process"
+  std::string mode;           // "simulated"
+  pid_t pid = -1;             // of its outermost process
+  std::uint64_t started = 0;  // that process's start time, in clock ticks since boot: tells a recycled pid
   sys::Endpoint control;
   sys::Endpoint lanes;
-  sys::Endpoint proxy;         // where the enclave will look for the parent's proxy
+  sys::Endpoint proxy;  // where the enclave will look for the parent's proxy
   attestation::Measurements measurements;
-  std::string root_pem;        // who vouches for its documents
+  std::string root_pem;  // who vouches for its documents
 
   Result<Expectation> expectation() const;
   bool alive() const;

@@ -13,8 +13,8 @@ using nlohmann::json;
 constexpr int kExitCloisterFailed = 125;
 
 ErrorKind kind_from(std::string_view text) {
-  for (auto kind : {ErrorKind::invalid, ErrorKind::not_found, ErrorKind::denied, ErrorKind::corrupt, ErrorKind::unavailable,
-                    ErrorKind::exhausted, ErrorKind::system}) {
+  for (auto kind : {ErrorKind::invalid, ErrorKind::not_found, ErrorKind::denied, ErrorKind::corrupt,
+                    ErrorKind::unavailable, ErrorKind::exhausted, ErrorKind::system}) {
     if (to_string(kind) == text) return kind;
   }
   return ErrorKind::internal;
@@ -34,7 +34,8 @@ int exit_code_of(const json& object) {
 
 JobEnd error_end(const json& event) {
   auto at = event.find("error");
-  if (at == event.end() || !at->is_object()) return {kExitCloisterFailed, Error(ErrorKind::internal, "the enclave gave no reason")};
+  if (at == event.end() || !at->is_object())
+    return {kExitCloisterFailed, Error(ErrorKind::internal, "the enclave gave no reason")};
   Error error(kind_from(text_of(*at, "kind")), text_of(*at, "message"));
   return {exit_code_of(*at), std::move(error).with_hint(text_of(*at, "hint"))};
 }
@@ -48,14 +49,16 @@ void give_output(const json& event, const JobEvents& events) {
 // One line of the event stream; the end, if it was the last.
 Result<std::optional<JobEnd>> take_event(std::string_view line, const JobEvents& events) {
   auto event = json::parse(line, nullptr, /*allow_exceptions=*/false);
-  if (!event.is_object()) return fail(ErrorKind::corrupt, "the enclave sent an event that is not a JSON object");
+  if (!event.is_object())
+    return fail(ErrorKind::corrupt, "the enclave sent an event that is not a JSON object");
   auto kind = text_of(event, "event");
   if (kind == "exit") return JobEnd{exit_code_of(event), std::nullopt};
   if (kind == "error") return error_end(event);
   if (kind == "stdout") give_output(event, events);
   if (kind == "state") {
     auto name = text_of(event, "name");
-    events.on_state(text_of(event, "state"), name.empty() ? "" : fmt::format("{} {}", name, text_of(event, "release")));
+    events.on_state(text_of(event, "state"),
+                    name.empty() ? "" : fmt::format("{} {}", name, text_of(event, "release")));
   }
   if (kind == "dropped" && event.contains("bytes") && event["bytes"].is_number_unsigned()) {
     events.on_dropped(event["bytes"].get<std::uint64_t>());
@@ -85,7 +88,8 @@ Result<std::string> post_job(Session& session, const JobRequest& job, const kms:
   return id;
 }
 
-Result<JobEnd> follow_job(Session& session, const std::string& id, const JobEvents& events, const std::function<bool()>& keep_on) {
+Result<JobEnd> follow_job(Session& session, const std::string& id, const JobEvents& events,
+                          const std::function<bool()>& keep_on) {
   std::optional<JobEnd> end;
   Status broken;
   auto response = TRY(session.http().stream_lines(

@@ -37,7 +37,8 @@ struct JobEnd {
   std::optional<Error> error;  // Cloister could not run it
 };
 // Until the job ends, or `keep_on` is false.
-Result<JobEnd> follow_job(Session& session, const std::string& id, const JobEvents& events, const std::function<bool()>& keep_on);
+Result<JobEnd> follow_job(Session& session, const std::string& id, const JobEvents& events,
+                          const std::function<bool()>& keep_on);
 
 Status cancel_job(Session& session, const std::string& id);
 

@@ -44,28 +44,34 @@ Result<std::vector<std::string>> condition_values(const json& statement, const c
   auto conditions = statement.find("Condition");
   if (conditions == statement.end() || !conditions->is_object()) return std::vector<std::string>();
   auto by_operator = conditions->find(op);
-  if (by_operator == conditions->end() || !by_operator->is_object() || !by_operator->contains(key)) return std::vector<std::string>();
+  if (by_operator == conditions->end() || !by_operator->is_object() || !by_operator->contains(key))
+    return std::vector<std::string>();
   return values_of((*by_operator)[key]).context(key);
 }
 
 Result<json> parse_policy(std::string_view text) {
-  if (text.size() > kMaxPolicy) return fail(ErrorKind::corrupt, "the key policy is larger than {} bytes", kMaxPolicy);
+  if (text.size() > kMaxPolicy)
+    return fail(ErrorKind::corrupt, "the key policy is larger than {} bytes", kMaxPolicy);
   auto policy = json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (!policy.is_object() || !policy.contains("Statement")) return fail(ErrorKind::corrupt, "the key policy is not a policy document");
+  if (!policy.is_object() || !policy.contains("Statement"))
+    return fail(ErrorKind::corrupt, "the key policy is not a policy document");
   if (policy["Statement"].is_object()) policy["Statement"] = json::array({policy["Statement"]});
-  if (!policy["Statement"].is_array()) return fail(ErrorKind::corrupt, "the key policy is not a policy document");
+  if (!policy["Statement"].is_array())
+    return fail(ErrorKind::corrupt, "the key policy is not a policy document");
   return policy;
 }
 
 Result<ImageGrant> grant_of(const json& statement) {
   ImageGrant grant;
   auto images = TRY(condition_values(statement, "StringEqualsIgnoreCase", kImageKey));
-  if (images.size() != 1) return fail(ErrorKind::corrupt, "statement {} has been changed by hand", sid_of(statement));
+  if (images.size() != 1)
+    return fail(ErrorKind::corrupt, "statement {} has been changed by hand", sid_of(statement));
   grant.pcr0 = images.front();
   grant.releases = TRY(condition_values(statement, "StringEquals", kReleaseKey));
   grant.names = TRY(condition_values(statement, "StringEquals", kNameKey));
   grant.signers = TRY(condition_values(statement, "StringEquals", kSignerKey));
-  if (statement.contains("Principal") && statement["Principal"].is_object() && statement["Principal"].contains("AWS")) {
+  if (statement.contains("Principal") && statement["Principal"].is_object() &&
+      statement["Principal"].contains("AWS")) {
     grant.principals = TRY(values_of(statement["Principal"]["AWS"]));
     std::erase_if(grant.principals, [](const auto& arn) { return arn.ends_with(":root"); });
   }
@@ -73,7 +79,11 @@ Result<ImageGrant> grant_of(const json& statement) {
 }
 
 json deny_unattested(const KeyAccess& access) {
-  json statement{{"Sid", kOnlyAttested}, {"Effect", "Deny"}, {"Principal", "*"}, {"Action", "kms:Decrypt"}, {"Resource", "*"}};
+  json statement{{"Sid", kOnlyAttested},
+                 {"Effect", "Deny"},
+                 {"Principal", "*"},
+                 {"Action", "kms:Decrypt"},
+                 {"Resource", "*"}};
   json images = json::array();
   for (const auto& grant : access.images) images.push_back(grant.pcr0);
   // Negated operators hold where the key is absent too: a request without an attestation document is denied.
@@ -87,13 +97,14 @@ void add_restrictions(json& statements, const ImageGrant& grant) {
       {'R', kReleaseKey, &grant.releases}, {'N', kNameKey, &grant.names}, {'S', kSignerKey, &grant.signers}};
   for (const auto& [letter, key, allowed] : kinds) {
     if (allowed->empty()) continue;
-    statements.push_back({{"Sid", fmt::format("{}{}{}", kRelease, letter, grant.pcr0.substr(0, kSidDigits))},
-                          {"Effect", "Deny"},
-                          {"Principal", "*"},
-                          {"Action", "kms:Decrypt"},
-                          {"Resource", "*"},
-                          {"Condition",
-                           {{"StringEqualsIgnoreCase", {{kImageKey, grant.pcr0}}}, {"StringNotEquals", {{key, *allowed}}}}}});
+    statements.push_back(
+        {{"Sid", fmt::format("{}{}{}", kRelease, letter, grant.pcr0.substr(0, kSidDigits))},
+         {"Effect", "Deny"},
+         {"Principal", "*"},
+         {"Action", "kms:Decrypt"},
+         {"Resource", "*"},
+         {"Condition",
+          {{"StringEqualsIgnoreCase", {{kImageKey, grant.pcr0}}}, {"StringNotEquals", {{key, *allowed}}}}}});
   }
 }
 
@@ -138,7 +149,8 @@ Result<std::string> write_access(std::string_view text, const KeyAccess& access,
   }
   policy["Statement"] = std::move(statements);
   auto out = policy.dump(2);
-  if (out.size() > kMaxPolicy) return fail(ErrorKind::exhausted, "the policy would be larger than KMS takes ({} bytes)", kMaxPolicy);
+  if (out.size() > kMaxPolicy)
+    return fail(ErrorKind::exhausted, "the policy would be larger than KMS takes ({} bytes)", kMaxPolicy);
   return out;
 }
 
@@ -148,8 +160,10 @@ void allow_image(KeyAccess& access, ImageGrant grant) {
 }
 
 Status revoke_image(KeyAccess& access, std::string_view pcr0) {
-  auto gone = std::erase_if(access.images, [&](const auto& grant) { return pcr0.empty() || grant.pcr0 == pcr0; });
-  if (gone == 0 && !pcr0.empty()) return fail(ErrorKind::not_found, "the key's policy does not allow image {}", pcr0);
+  auto gone =
+      std::erase_if(access.images, [&](const auto& grant) { return pcr0.empty() || grant.pcr0 == pcr0; });
+  if (gone == 0 && !pcr0.empty())
+    return fail(ErrorKind::not_found, "the key's policy does not allow image {}", pcr0);
   return {};
 }
 

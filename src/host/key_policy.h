@@ -1,11 +1,13 @@
-// The part of a KMS key policy that binds a key to enclave images and releases: made, read and changed here, the rest of the policy is left
-// as it is. Condition keys: AWS KMS Developer Guide, "Condition keys for AWS Nitro Enclaves".
+// The part of a KMS key policy that binds a key to enclave images and releases: made, read and changed here,
+// the rest of the policy is left as it is. Condition keys: AWS KMS Developer Guide, "Condition keys for AWS
+// Nitro Enclaves".
 //
 // Two kinds of statements, known by their Sids:
-//   CloisterOnlyAttested     Deny kms:Decrypt to everyone unless the attested PCR0 is one of the images; with no image, to everyone
-//   CloisterRelease<PCR0…>   Deny kms:Decrypt for that image unless name, release and signer are among those listed
-//   CloisterAllow<PCR0…>     Allow kms:Decrypt to the principals for that image
-// The Denies hold against every other way to be allowed (IAM policies by the root statement, grants): an explicit deny wins.
+//   CloisterOnlyAttested     Deny kms:Decrypt to everyone unless the attested PCR0 is one of the images; with
+//   no image, to everyone CloisterRelease<PCR0…>   Deny kms:Decrypt for that image unless name, release and
+//   signer are among those listed CloisterAllow<PCR0…>     Allow kms:Decrypt to the principals for that image
+// The Denies hold against every other way to be allowed (IAM policies by the root statement, grants): an
+// explicit deny wins.
 #pragma once
 
 #include <string>
@@ -31,7 +33,8 @@ struct KeyAccess {
   std::vector<ImageGrant> images;
 };
 
-// corrupt: not a policy document, or one of our statements has been changed into something that we do not write.
+// corrupt: not a policy document, or one of our statements has been changed into something that we do not
+// write.
 Result<KeyAccess> read_access(std::string_view policy);
 // The policy with our statements replaced by those for `access`. account: of the key.
 Result<std::string> write_access(std::string_view policy, const KeyAccess& access, std::string_view account);

@@ -12,7 +12,9 @@ constexpr const char* kPolicy =
     R"({"Version":"2012-10-17","Id":"mine","Statement":{"Sid":"Root","Effect":"Allow","Principal":{"AWS":"arn:aws:iam::111122223333:root"},
         "Action":"kms:*","Resource":"*"}})";
 
-std::string policy_with(const KeyAccess& access) { return *write_access(kPolicy, access, kAccount); }
+std::string policy_with(const KeyAccess& access) {
+  return *write_access(kPolicy, access, kAccount);
+}
 
 TEST(KeyPolicy, WithoutImagesNobodyDecrypts) {
   auto policy = nlohmann::json::parse(policy_with({}));
@@ -25,7 +27,10 @@ TEST(KeyPolicy, WithoutImagesNobodyDecrypts) {
 
 TEST(KeyPolicy, WhatIsWrittenIsReadBack) {
   KeyAccess access;
-  allow_image(access, {.pcr0 = std::string(96, 'a'), .principals = {"arn:aws:iam::111122223333:role/host"}, .releases = {"1.0", "1.1"}, .names = {"ocr"}});
+  allow_image(access, {.pcr0 = std::string(96, 'a'),
+                       .principals = {"arn:aws:iam::111122223333:role/host"},
+                       .releases = {"1.0", "1.1"},
+                       .names = {"ocr"}});
   allow_image(access, {.pcr0 = std::string(96, 'b')});
   auto read = read_access(policy_with(access));
   ASSERT_TRUE(read) << read.error().message();
@@ -42,10 +47,12 @@ TEST(KeyPolicy, EveryImageIsExemptFromTheDenyAndEveryReleaseListIsADenyOfItsOwn)
   KeyAccess access;
   allow_image(access, {.pcr0 = std::string(96, 'a'), .releases = {"1.0"}});
   auto policy = nlohmann::json::parse(policy_with(access));
-  auto deny = policy["Statement"][1]["Condition"]["StringNotEqualsIgnoreCase"]["kms:RecipientAttestation:ImageSha384"];
+  auto deny = policy["Statement"][1]["Condition"]["StringNotEqualsIgnoreCase"]
+                    ["kms:RecipientAttestation:ImageSha384"];
   EXPECT_EQ(deny, nlohmann::json::array({std::string(96, 'a')}));
   EXPECT_EQ(policy["Statement"][2]["Effect"], "Deny");
-  EXPECT_EQ(policy["Statement"][2]["Condition"]["StringNotEquals"]["kms:EncryptionContext:cloister:release"], nlohmann::json::array({"1.0"}));
+  EXPECT_EQ(policy["Statement"][2]["Condition"]["StringNotEquals"]["kms:EncryptionContext:cloister:release"],
+            nlohmann::json::array({"1.0"}));
 }
 
 TEST(KeyPolicy, LeavesTheRestAloneAndReplacesItsOwn) {

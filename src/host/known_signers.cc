@@ -16,7 +16,8 @@ Status check_name(std::string_view name) {
     return std::isalnum(c) != 0 || c == '.' || c == '_' || c == '@' || c == '-';
   });
   if (name.empty() || name.size() > kMaxSignerName || !characters) {
-    return fail(ErrorKind::invalid, "signer name '{}' is not 1 to {} of A-Z, a-z, 0-9, . _ @ -", name, kMaxSignerName);
+    return fail(ErrorKind::invalid, "signer name '{}' is not 1 to {} of A-Z, a-z, 0-9, . _ @ -", name,
+                kMaxSignerName);
   }
   return {};
 }
@@ -42,7 +43,8 @@ Result<crypto::Sha256> parse_fingerprint(std::string_view text) {
   }
   auto raw = from_hex(digits);
   crypto::Sha256 out{};
-  if (!raw || raw->size() != out.size()) return fail(ErrorKind::invalid, "'{}' is not a fingerprint of 64 hexadecimal digits", text);
+  if (!raw || raw->size() != out.size())
+    return fail(ErrorKind::invalid, "'{}' is not a fingerprint of 64 hexadecimal digits", text);
   std::copy(raw->begin(), raw->end(), out.begin());
   return out;
 }
@@ -64,19 +66,23 @@ Result<KnownSigners> KnownSigners::load(const std::string& path) {
   auto content = TRY(std::move(bytes));
   std::istringstream lines{std::string(as_text(content))};
   std::string line;
-  for (int number = 1; std::getline(lines, line); ++number) TRY(parse_line(out, line).context(fmt::format("{}:{}", path, number)));
+  for (int number = 1; std::getline(lines, line); ++number)
+    TRY(parse_line(out, line).context(fmt::format("{}:{}", path, number)));
   return out;
 }
 
 Status KnownSigners::save(const std::string& path) const {
-  std::string text = "# Whose packages may run here: a name and the SHA-256 fingerprint of the signing key. See cloister signer --help.\n";
+  std::string text =
+      "# Whose packages may run here: a name and the SHA-256 fingerprint of the signing key. See cloister "
+      "signer --help.\n";
   for (const auto& signer : signers_) text += fmt::format("{} {}\n", signer.name, to_hex(signer.fingerprint));
   TRY(sys::make_directories(path.substr(0, path.rfind('/')), 0700));
   return sys::write_file_atomic(path, as_bytes(text), 0600);
 }
 
 std::optional<KnownSigner> KnownSigners::find(const crypto::Sha256& fingerprint) const {
-  auto at = std::find_if(signers_.begin(), signers_.end(), [&](const auto& s) { return s.fingerprint == fingerprint; });
+  auto at = std::find_if(signers_.begin(), signers_.end(),
+                         [&](const auto& s) { return s.fingerprint == fingerprint; });
   if (at == signers_.end()) return std::nullopt;
   return *at;
 }
@@ -84,7 +90,8 @@ std::optional<KnownSigner> KnownSigners::find(const crypto::Sha256& fingerprint)
 Status KnownSigners::add(const std::string& name, const crypto::Sha256& fingerprint) {
   TRY(check_name(name));
   for (const auto& signer : signers_) {
-    if (signer.fingerprint == fingerprint) return fail(ErrorKind::invalid, "this fingerprint is known already, as '{}'", signer.name);
+    if (signer.fingerprint == fingerprint)
+      return fail(ErrorKind::invalid, "this fingerprint is known already, as '{}'", signer.name);
     if (signer.name == name) return fail(ErrorKind::invalid, "a signer named '{}' is known already", name);
   }
   signers_.push_back({name, fingerprint});

@@ -1,4 +1,5 @@
-// Whose packages this person runs: a file of names and fingerprints, in the manner of known_hosts, but never filled without being asked.
+// Whose packages this person runs: a file of names and fingerprints, in the manner of known_hosts, but never
+// filled without being asked.
 #pragma once
 
 #include <optional>

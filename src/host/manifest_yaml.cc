@@ -22,7 +22,8 @@ struct Unit {
   std::uint64_t factor;
 };
 
-Result<std::uint32_t> with_unit(const std::string& text, std::initializer_list<Unit> units, std::string_view example) {
+Result<std::uint32_t> with_unit(const std::string& text, std::initializer_list<Unit> units,
+                                std::string_view example) {
   std::uint64_t value = 0;
   auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   std::string_view unit(end, static_cast<std::size_t>(text.data() + text.size() - end));
@@ -51,7 +52,8 @@ Result<std::uint32_t> count(const YAML::Node& node) {
   auto text = TRY(scalar(node));
   std::uint32_t value = 0;
   auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size()) return fail(ErrorKind::invalid, "'{}' is not a whole number", text);
+  if (error != std::errc() || end != text.data() + text.size())
+    return fail(ErrorKind::invalid, "'{}' is not a whole number", text);
   return value;
 }
 
@@ -69,7 +71,8 @@ Result<Audience> audience(const YAML::Node& node) {
   return fail(ErrorKind::invalid, "'{}' is neither caller nor none", text);
 }
 
-// Every key of a mapping by its setter: a schema that reads as a table. Unknown and repeated keys are refused.
+// Every key of a mapping by its setter: a schema that reads as a table. Unknown and repeated keys are
+// refused.
 Status read_mapping(const YAML::Node& node, const std::map<std::string, Setter>& setters) {
   if (!node.IsMap()) return fail(ErrorKind::invalid, "not a mapping");
   std::map<std::string, int> seen;
@@ -92,9 +95,21 @@ Setter into(T& target, Result<T> (*parse)(const YAML::Node&)) {
 }
 
 Status read_limits(const YAML::Node& node, package::Limits& limits) {
-  return read_mapping(node, {{"memory", [&](const YAML::Node& n) -> Status { limits.memory_mib = TRY(parse_memory(TRY(scalar(n)))); return {}; }},
-                             {"package", [&](const YAML::Node& n) -> Status { limits.package_mib = TRY(parse_memory(TRY(scalar(n)))); return {}; }},
-                             {"time", [&](const YAML::Node& n) -> Status { limits.seconds = TRY(parse_duration(TRY(scalar(n)))); return {}; }},
+  return read_mapping(node, {{"memory",
+                              [&](const YAML::Node& n) -> Status {
+                                limits.memory_mib = TRY(parse_memory(TRY(scalar(n))));
+                                return {};
+                              }},
+                             {"package",
+                              [&](const YAML::Node& n) -> Status {
+                                limits.package_mib = TRY(parse_memory(TRY(scalar(n))));
+                                return {};
+                              }},
+                             {"time",
+                              [&](const YAML::Node& n) -> Status {
+                                limits.seconds = TRY(parse_duration(TRY(scalar(n))));
+                                return {};
+                              }},
                              {"processes", into(limits.processes, count)}});
 }
 
@@ -107,9 +122,22 @@ Result<package::EntryPoint> entry_point(const YAML::Node& node) {
   }
   package::ArgumentPolicy policy;
   bool restricted = false;
-  TRY(read_mapping(node, {{"name", [&](const YAML::Node& n) -> Status { out.name = TRY(scalar(n)); return {}; }},
-                          {"arguments", [&](const YAML::Node& n) -> Status { policy.patterns = TRY(texts(n)); restricted = true; return {}; }},
-                          {"max_arguments", [&](const YAML::Node& n) -> Status { policy.max_count = TRY(count(n)); restricted = true; return {}; }}}));
+  TRY(read_mapping(node, {{"name",
+                           [&](const YAML::Node& n) -> Status {
+                             out.name = TRY(scalar(n));
+                             return {};
+                           }},
+                          {"arguments",
+                           [&](const YAML::Node& n) -> Status {
+                             policy.patterns = TRY(texts(n));
+                             restricted = true;
+                             return {};
+                           }},
+                          {"max_arguments", [&](const YAML::Node& n) -> Status {
+                             policy.max_count = TRY(count(n));
+                             restricted = true;
+                             return {};
+                           }}}));
   if (restricted) out.arguments = std::move(policy);
   return out;
 }
@@ -139,7 +167,11 @@ Result<Manifest> from_node(const YAML::Node& root) {
   auto& terms = out.terms;
   TRY(read_mapping(root, {{"entry_points", [&](const YAML::Node& n) { return read_entry_points(n, out); }},
                           {"entry_points_public", into(out.entries_public, boolean)},
-                          {"reads", [&](const YAML::Node& n) -> Status { terms.reads = TRY(texts(n)); return {}; }},
+                          {"reads",
+                           [&](const YAML::Node& n) -> Status {
+                             terms.reads = TRY(texts(n));
+                             return {};
+                           }},
                           {"writes", into(terms.writes, texts)},
                           {"stdout", into(terms.stdout_to, audience)},
                           {"stderr", into(terms.stderr_to, audience)},

@@ -1,4 +1,5 @@
-// cloister.yaml → Manifest. On the owner's machine only: the enclave reads the compiled CBOR (docs/manifest.md describes the YAML).
+// cloister.yaml → Manifest. On the owner's machine only: the enclave reads the compiled CBOR
+// (docs/manifest.md describes the YAML).
 #pragma once
 
 #include <optional>

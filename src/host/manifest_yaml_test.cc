@@ -49,7 +49,8 @@ TEST(ManifestYaml, NamesWhatItRefuses) {
     auto manifest = manifest_from_yaml(text);
     ASSERT_FALSE(manifest) << text;
     EXPECT_EQ(manifest.error().kind(), ErrorKind::invalid) << text;
-    EXPECT_NE(manifest.error().message().find(named), std::string::npos) << text << " → " << manifest.error().message();
+    EXPECT_NE(manifest.error().message().find(named), std::string::npos)
+        << text << " → " << manifest.error().message();
   }
 }
 

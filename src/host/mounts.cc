@@ -27,17 +27,23 @@ using nlohmann::json;
 constexpr std::string_view kMounted = "mounted";  // what the pump says first
 constexpr sys::milliseconds kUnmountTimeout = sys::seconds(10);
 
-std::string mounts_directory(const Paths& paths, const std::string& enclave) { return paths.enclave(enclave) + "/mounts"; }
+std::string mounts_directory(const Paths& paths, const std::string& enclave) {
+  return paths.enclave(enclave) + "/mounts";
+}
 
 // One file per mount, named by a digest: a directory's own name may hold anything.
 std::string record_path(const Paths& paths, const MountRecord& mount) {
   auto digest = crypto::sha256(as_bytes(mount.directory));
-  return fmt::format("{}/{}.json", mounts_directory(paths, mount.enclave), to_hex(ByteView(digest).first(12)));
+  return fmt::format("{}/{}.json", mounts_directory(paths, mount.enclave),
+                     to_hex(ByteView(digest).first(12)));
 }
 
 Status write_mount(const Paths& paths, const MountRecord& mount) {
   TRY(sys::make_directories(mounts_directory(paths, mount.enclave), 0700));
-  json object{{"enclave", mount.enclave}, {"directory", mount.directory}, {"pid", mount.pid}, {"started", mount.started}};
+  json object{{"enclave", mount.enclave},
+              {"directory", mount.directory},
+              {"pid", mount.pid},
+              {"started", mount.started}};
   return sys::write_file_atomic(record_path(paths, mount), as_bytes(object.dump(2)), 0600);
 }
 
@@ -64,29 +70,38 @@ Result<std::string> check_mount_point(const std::string& directory) {
   std::error_code error;
   auto path = std::filesystem::canonical(directory, error);
   if (error) return fail(ErrorKind::invalid, "{}: {}", directory, error.message());
-  struct stat here {};
-  struct stat above {};
-  if (::stat(path.c_str(), &here) != 0 || ::stat((path.string() + "/..").c_str(), &above) != 0) return fail_errno(directory);
+  struct stat here{};
+  struct stat above{};
+  if (::stat(path.c_str(), &here) != 0 || ::stat((path.string() + "/..").c_str(), &above) != 0)
+    return fail_errno(directory);
   if (!S_ISDIR(here.st_mode)) return fail(ErrorKind::invalid, "{} is not a directory", directory);
   if (here.st_dev != above.st_dev) {
     Error mounted(ErrorKind::invalid, fmt::format("{} is a mount point already", directory));
-    return std::unexpected(std::move(mounted).with_hint(fmt::format("run: cloister unsync -d {}", directory)));
+    return std::unexpected(
+        std::move(mounted).with_hint(fmt::format("run: cloister unsync -d {}", directory)));
   }
   if (!std::filesystem::is_empty(path, error)) {
-    Error full(ErrorKind::invalid, fmt::format("{} is not empty: the mount would hide what is in it", directory));
-    return std::unexpected(std::move(full).with_hint("choose an empty directory, and copy the files into it afterwards"));
+    Error full(ErrorKind::invalid,
+               fmt::format("{} is not empty: the mount would hide what is in it", directory));
+    return std::unexpected(
+        std::move(full).with_hint("choose an empty directory, and copy the files into it afterwards"));
   }
   return path.string();
 }
 
-share::PumpOptions pump_options() { return {.uid = ::getuid(), .gid = ::getgid()}; }
+share::PumpOptions pump_options() {
+  return {.uid = ::getuid(), .gid = ::getgid()};
+}
 
-Result<std::unique_ptr<sys::Stream>> open_lane(const sys::Endpoint& lanes, share::LaneKind kind, const std::string& ticket) {
+Result<std::unique_ptr<sys::Stream>> open_lane(const sys::Endpoint& lanes, share::LaneKind kind,
+                                               const std::string& ticket) {
   auto raw = TRY(from_hex(ticket));
   share::Hello hello{.kind = kind};
-  if (raw.size() != hello.ticket.size()) return fail(ErrorKind::corrupt, "the enclave sent a malformed ticket");
+  if (raw.size() != hello.ticket.size())
+    return fail(ErrorKind::corrupt, "the enclave sent a malformed ticket");
   std::copy(raw.begin(), raw.end(), hello.ticket.begin());
-  auto stream = std::make_unique<sys::FdStream>(TRY(sys::connect(lanes, sys::Deadline::after(kConnectTimeout))));
+  auto stream =
+      std::make_unique<sys::FdStream>(TRY(sys::connect(lanes, sys::Deadline::after(kConnectTimeout))));
   TRY(share::greet(*stream, hello));
   return stream;
 }
@@ -113,11 +128,13 @@ Result<share::Lanes> open_lanes(Session& session, const sys::Endpoint& lanes, st
     for (const auto& ticket : object.at("tickets")) {
       out.requests.push_back(TRY(open_lane(lanes, share::LaneKind::requests, ticket.get<std::string>())));
     }
-    out.notifications = TRY(open_lane(lanes, share::LaneKind::notifications, object.at("notifier").get<std::string>()));
+    out.notifications =
+        TRY(open_lane(lanes, share::LaneKind::notifications, object.at("notifier").get<std::string>()));
   } catch (const json::exception&) {
     return fail(ErrorKind::corrupt, "the enclave's answer is not the documented one");
   }
-  if (out.requests.size() != count) return fail(ErrorKind::corrupt, "the enclave gave {} tickets, not {}", out.requests.size(), count);
+  if (out.requests.size() != count)
+    return fail(ErrorKind::corrupt, "the enclave gave {} tickets, not {}", out.requests.size(), count);
   return out;
 }
 
@@ -126,14 +143,16 @@ Status run_mount(const EnclaveRecord& enclave, const OpenSession& open_session, 
   auto directory = TRY(check_mount_point(options.directory));
   auto session = TRY(open_session());
   auto lanes = TRY(open_lanes(session, enclave.lanes, options.lanes));
-  auto mount = TRY(share::Mount::mount(directory, {.allow_other = options.allow_other, .read_only = options.read_only}));
+  auto mount = TRY(
+      share::Mount::mount(directory, {.allow_other = options.allow_other, .read_only = options.read_only}));
   on_mounted();
   return share::pump(mount, std::move(lanes), pump_options());
 }
 
-// The background process does all of it, so that the mount, the lanes and the key of the session are in one place only.
-Result<MountRecord> start_mount(const Paths& paths, const EnclaveRecord& enclave, const OpenSession& open_session,
-                                const SyncOptions& options) {
+// The background process does all of it, so that the mount, the lanes and the key of the session are in one
+// place only.
+Result<MountRecord> start_mount(const Paths& paths, const EnclaveRecord& enclave,
+                                const OpenSession& open_session, const SyncOptions& options) {
   MountRecord record{.enclave = enclave.name, .directory = TRY(check_mount_point(options.directory))};
   SyncOptions absolute = options;
   absolute.directory = record.directory;
@@ -186,7 +205,8 @@ Result<MountRecord> find_mount(const Paths& paths, const std::string& directory)
 
 Status stop_mount(const Paths& paths, const MountRecord& mount) {
   // MNT_DETACH, because a shell standing in the folder must not keep it: what is open fails from now on.
-  if (::umount2(mount.directory.c_str(), 0) != 0 && ::umount2(mount.directory.c_str(), MNT_DETACH) != 0 && errno != EINVAL) {
+  if (::umount2(mount.directory.c_str(), 0) != 0 && ::umount2(mount.directory.c_str(), MNT_DETACH) != 0 &&
+      errno != EINVAL) {
     return fail_errno(fmt::format("unmount {}", mount.directory));
   }
   auto deadline = sys::Deadline::after(kUnmountTimeout);

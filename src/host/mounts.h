@@ -32,9 +32,10 @@ Result<share::Lanes> open_lanes(Session& session, const sys::Endpoint& lanes, st
 
 using OpenSession = std::function<Result<Session>()>;
 
-// Mounts and pumps in the background; returns when the folder can be used. invalid: not a directory, not empty, or mounted already.
-Result<MountRecord> start_mount(const Paths& paths, const EnclaveRecord& enclave, const OpenSession& open_session,
-                                const SyncOptions& options);
+// Mounts and pumps in the background; returns when the folder can be used. invalid: not a directory, not
+// empty, or mounted already.
+Result<MountRecord> start_mount(const Paths& paths, const EnclaveRecord& enclave,
+                                const OpenSession& open_session, const SyncOptions& options);
 // Mounts and pumps in this process until unmounted.
 Status run_mount(const EnclaveRecord& enclave, const OpenSession& open_session, const SyncOptions& options,
                  const std::function<void()>& on_mounted);

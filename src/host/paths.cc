@@ -24,11 +24,13 @@ Result<Paths> Paths::find(const Environment& environment, bool root) {
   auto runtime = non_empty(environment, "XDG_RUNTIME_DIR").value_or("/tmp");
   Paths out;
   out.home = non_empty(environment, "CLOISTER_HOME").value_or(config + "/cloister");
-  out.state = non_empty(environment, "CLOISTER_STATE").value_or(root ? "/var/lib/cloister" : data + "/cloister");
+  out.state =
+      non_empty(environment, "CLOISTER_STATE").value_or(root ? "/var/lib/cloister" : data + "/cloister");
   out.run = non_empty(environment, "CLOISTER_RUN").value_or(root ? "/run/cloister" : runtime + "/cloister");
   for (const auto& path : {out.home, out.state, out.run}) {
     if (!path.starts_with('/')) {
-      return fail(ErrorKind::invalid, "'{}' is not an absolute path (set HOME, or CLOISTER_HOME, _STATE and _RUN)", path);
+      return fail(ErrorKind::invalid,
+                  "'{}' is not an absolute path (set HOME, or CLOISTER_HOME, _STATE and _RUN)", path);
     }
   }
   return out;

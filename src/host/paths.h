@@ -1,4 +1,5 @@
-// Where things live on the host. Three directories, each movable by a variable, so that several people or tests share a machine.
+// Where things live on the host. Three directories, each movable by a variable, so that several people or
+// tests share a machine.
 #pragma once
 
 #include <string>
@@ -11,8 +12,10 @@ namespace cloister::host {
 using kms::Environment;
 
 struct Paths {
-  std::string home;   // the person's: client key, signing key, known signers. CLOISTER_HOME, else ~/.config/cloister
-  std::string state;  // the machine's: development root, trust files. CLOISTER_STATE, else /var/lib/cloister or ~/.local/share/cloister
+  std::string
+      home;  // the person's: client key, signing key, known signers. CLOISTER_HOME, else ~/.config/cloister
+  std::string state;  // the machine's: development root, trust files. CLOISTER_STATE, else /var/lib/cloister
+                      // or ~/.local/share/cloister
   std::string run;    // running enclaves. CLOISTER_RUN, else /run/cloister or $XDG_RUNTIME_DIR/cloister
 
   // invalid: none of the variables that say where home is.

@@ -22,12 +22,13 @@ constexpr std::uint64_t kMib = 1024 * 1024;
 constexpr std::size_t kLogTail = 2000;  // bytes shown when the enclave did not come up
 
 std::uint64_t default_share_mib() {
-  struct sysinfo info {};
+  struct sysinfo info{};
   ::sysinfo(&info);
   return std::max<std::uint64_t>(64, std::uint64_t{info.totalram} * info.mem_unit / kMib / 4);
 }
 
-// control.sock and lanes.sock are the enclave's; parent/ is the one directory that its keeper sees of the host.
+// control.sock and lanes.sock are the enclave's; parent/ is the one directory that its keeper sees of the
+// host.
 Status make_run_directory(const std::string& directory) {
   TRY(sys::make_directories(directory, 0755));
   if (::chmod(directory.c_str(), 0700) != 0) return fail_errno(directory);
@@ -42,14 +43,12 @@ std::string log_tail(const std::string& path) {
   return text.substr(text.size() > kLogTail ? text.size() - kLogTail : 0);
 }
 
-std::vector<std::string> supervisor_arguments(const Paths& paths, const UpOptions& options, const Simulation& simulation) {
+std::vector<std::string> supervisor_arguments(const Paths& paths, const UpOptions& options,
+                                              const Simulation& simulation) {
   auto share_mib = options.share_mib != 0 ? options.share_mib : default_share_mib();
-  return {simulation.supervisor,
-          "--run-directory", paths.enclave(options.name),
-          "--trust", simulation.trust_file,
-          "--runtime", simulation.runtime_file,
-          "--development-root", paths.development_root(),
-          "--share-mib", std::to_string(share_mib)};
+  return {simulation.supervisor,    "--run-directory", paths.enclave(options.name), "--trust",
+          simulation.trust_file,    "--runtime",       simulation.runtime_file,     "--development-root",
+          paths.development_root(), "--share-mib",     std::to_string(share_mib)};
 }
 
 Status await_start(pid_t pid, const sys::Endpoint& control, const std::string& log) {
@@ -77,11 +76,14 @@ EnclaveRecord make_record(const Paths& paths, const UpOptions& options, const Si
 
 }  // namespace
 
-std::string enclave_log_path(const Paths& paths, const std::string& name) { return paths.enclave(name) + "/enclave.log"; }
+std::string enclave_log_path(const Paths& paths, const std::string& name) {
+  return paths.enclave(name) + "/enclave.log";
+}
 
 Result<EnclaveRecord> start_process_enclave(const Paths& paths, const UpOptions& options) {
   TRY(check_enclave_name(options.name));
-  if (::geteuid() != 0) return fail(ErrorKind::denied, "the process backend needs root, to build the walls of jobs");
+  if (::geteuid() != 0)
+    return fail(ErrorKind::denied, "the process backend needs root, to build the walls of jobs");
   if (auto running = read_record(paths, options.name); running && running->alive()) {
     Error error(ErrorKind::unavailable, fmt::format("enclave '{}' is running already", options.name));
     return std::unexpected(std::move(error).with_hint("run: cloister status, or cloister down"));

@@ -16,7 +16,8 @@ constexpr unsigned kHttpsPort = 443;
 constexpr std::size_t kMaxHostName = 253;  // bytes (RFC 1035)
 
 bool is_host_character(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '*';
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
+         c == '*';
 }
 
 Result<sys::Endpoint> endpoint_of_url(std::string_view url) {
@@ -34,7 +35,8 @@ class Connection {
     sys::FdStream stream(std::move(fd));
     stream.set_deadline(sys::Deadline::after(kProxyRequestTimeout));
     auto head = http::read_request_head(stream);
-    if (!head && head.error().kind() == ErrorKind::unavailable) return {};  // came and went: a probe, or a port scan
+    if (!head && head.error().kind() == ErrorKind::unavailable)
+      return {};  // came and went: a probe, or a port scan
     auto request = TRY(std::move(head));
     auto upstream = open_upstream(request);
     if (!upstream) {
@@ -52,7 +54,8 @@ class Connection {
   Result<sys::Fd> open_upstream(const http::Request& request) {
     if (request.method != "CONNECT") return fail(ErrorKind::denied, "{} is not CONNECT", request.method);
     auto to = TRY(parse_destination(request.target));
-    auto route = std::find_if(routes_.begin(), routes_.end(), [&](const Route& r) { return r.matches(to.host, to.port); });
+    auto route = std::find_if(routes_.begin(), routes_.end(),
+                              [&](const Route& r) { return r.matches(to.host, to.port); });
     if (route == routes_.end()) return fail(ErrorKind::denied, "{} is not on the allow-list", request.target);
     sys::Endpoint target{.kind = sys::Endpoint::Kind::tcp, .host = to.host};
     target.port = to.port;
@@ -68,7 +71,8 @@ class Connection {
 Result<Destination> parse_destination(std::string_view text) {
   auto colon = text.rfind(':');
   auto host = text.substr(0, colon == std::string_view::npos ? 0 : colon);
-  if (host.empty() || host.size() > kMaxHostName || !std::all_of(host.begin(), host.end(), is_host_character)) {
+  if (host.empty() || host.size() > kMaxHostName ||
+      !std::all_of(host.begin(), host.end(), is_host_character)) {
     return fail(ErrorKind::invalid, "'{}' is not HOST:PORT", text);
   }
   auto digits = text.substr(colon + 1);
@@ -78,7 +82,8 @@ Result<Destination> parse_destination(std::string_view text) {
     return fail(ErrorKind::invalid, "'{}' is not HOST:PORT", text);
   }
   Destination out{.host = std::string(host), .port = port};
-  std::transform(out.host.begin(), out.host.end(), out.host.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+  std::transform(out.host.begin(), out.host.end(), out.host.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
   return out;
 }
 
@@ -86,7 +91,8 @@ Result<Route> Route::parse(std::string_view text) {
   auto destination = TRY(parse_destination(text));
   auto stars = std::count(destination.host.begin(), destination.host.end(), '*');
   if (stars > 1 || (stars == 1 && !destination.host.starts_with("*."))) {
-    return fail(ErrorKind::invalid, "'{}': a wildcard stands for the first label only, as in *.example.com:443", text);
+    return fail(ErrorKind::invalid,
+                "'{}': a wildcard stands for the first label only, as in *.example.com:443", text);
   }
   return Route{.host = destination.host, .port = destination.port, .target = std::nullopt};
 }
@@ -101,9 +107,12 @@ bool Route::matches(std::string_view to_host, unsigned to_port) const {
 Result<std::vector<Route>> service_routes(std::string_view service, const Environment& environment) {
   if (service != "kms") return fail(ErrorKind::invalid, "unknown service '{}' (kms is known)", service);
   auto region = TRY(kms::find_region(environment));
-  std::vector<Route> routes{{.host = fmt::format("kms.{}.amazonaws.com", region), .port = kHttpsPort, .target = std::nullopt}};
+  std::vector<Route> routes{
+      {.host = fmt::format("kms.{}.amazonaws.com", region), .port = kHttpsPort, .target = std::nullopt}};
   if (auto url = environment("AWS_ENDPOINT_URL_KMS"); url && !url->empty()) {
-    routes = {{.host = fmt::format("kms.{}.cloister.test", region), .port = kHttpsPort, .target = TRY(endpoint_of_url(*url))}};
+    routes = {{.host = fmt::format("kms.{}.cloister.test", region),
+               .port = kHttpsPort,
+               .target = TRY(endpoint_of_url(*url))}};
   }
   return routes;
 }
@@ -118,7 +127,8 @@ Status run_proxy(sys::Fd listener, const std::vector<Route>& routes, const Log& 
     }
     ++active;
     std::thread([fd = std::move(connection), &routes, &log]() mutable {
-      if (auto served = Connection(routes, log).serve(std::move(fd)); !served) log.warning("{}", served.error().message());
+      if (auto served = Connection(routes, log).serve(std::move(fd)); !served)
+        log.warning("{}", served.error().message());
       --active;
     }).detach();
   }

@@ -1,5 +1,6 @@
-// The parent's proxy: the enclave's only way out. It takes HTTP CONNECT from the enclave, checks the destination against an allow-list, and
-// carries bytes; TLS ends in the enclave. The list is a convenience of the host's owner, not a wall: the enclave checks destinations itself.
+// The parent's proxy: the enclave's only way out. It takes HTTP CONNECT from the enclave, checks the
+// destination against an allow-list, and carries bytes; TLS ends in the enclave. The list is a convenience of
+// the host's owner, not a wall: the enclave checks destinations itself.
 #pragma once
 
 #include <string>
@@ -26,8 +27,8 @@ struct Route {
   bool matches(std::string_view to_host, unsigned to_port) const;
 };
 
-// The destinations of a named service. "kms": the KMS of AWS_REGION, or, with AWS_ENDPOINT_URL_KMS set, the embedded one there.
-// invalid: unknown service, or no region.
+// The destinations of a named service. "kms": the KMS of AWS_REGION, or, with AWS_ENDPOINT_URL_KMS set, the
+// embedded one there. invalid: unknown service, or no region.
 Result<std::vector<Route>> service_routes(std::string_view service, const Environment& environment);
 
 // Accepts for ever; each connection has a thread.

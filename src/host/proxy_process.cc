@@ -17,12 +17,15 @@ using nlohmann::json;
 
 constexpr sys::milliseconds kProxyStopTimeout = sys::seconds(5);
 
-std::string record_path(const Paths& paths, const std::string& enclave) { return paths.enclave(enclave) + "/proxy.json"; }
+std::string record_path(const Paths& paths, const std::string& enclave) {
+  return paths.enclave(enclave) + "/proxy.json";
+}
 
 Result<sys::Fd> listen_for(const EnclaveRecord& enclave) {
   auto listener = TRY(sys::listen(enclave.proxy).context("proxy"));
   // The enclave's keeper is a user of its own, and the directory is open to nobody else of this machine.
-  if (enclave.proxy.kind == sys::Endpoint::Kind::unix_path && ::chmod(enclave.proxy.path.c_str(), 0666) != 0) {
+  if (enclave.proxy.kind == sys::Endpoint::Kind::unix_path &&
+      ::chmod(enclave.proxy.path.c_str(), 0666) != 0) {
     return fail_errno(enclave.proxy.path);
   }
   return listener;
@@ -48,8 +51,11 @@ Status start_proxy(const Paths& paths, const EnclaveRecord& enclave, const std::
     Error error(ErrorKind::unavailable, "a proxy is running already");
     return std::unexpected(std::move(error).with_hint("run: cloister proxy --stop"));
   }
-  // Listening here tells at once what is wrong with the socket; the background process listens again on the same path.
-  { auto probe = TRY(listen_for(enclave)); }
+  // Listening here tells at once what is wrong with the socket; the background process listens again on the
+  // same path.
+  {
+    auto probe = TRY(listen_for(enclave));
+  }
   ::unlink(enclave.proxy.path.c_str());
   auto log_path = paths.enclave(enclave.name) + "/proxy.log";
   auto pid = TRY(fork_in_background(
@@ -61,11 +67,13 @@ Status start_proxy(const Paths& paths, const EnclaveRecord& enclave, const std::
       },
       log_path));
   json record{{"pid", pid}, {"started", process_start_time(pid)}, {"destinations", json::array()}};
-  for (const auto& route : routes) record["destinations"].push_back(fmt::format("{}:{}", route.host, route.port));
+  for (const auto& route : routes)
+    record["destinations"].push_back(fmt::format("{}:{}", route.host, route.port));
   TRY(sys::write_file_atomic(record_path(paths, enclave.name), as_bytes(record.dump(2)), 0600));
   auto deadline = sys::Deadline::after(kConnectTimeout);
   while (!sys::connect(enclave.proxy, deadline)) {
-    if (deadline.passed() || !running_proxy(paths, enclave.name)) return fail(ErrorKind::unavailable, "the proxy did not start: see {}", log_path);
+    if (deadline.passed() || !running_proxy(paths, enclave.name))
+      return fail(ErrorKind::unavailable, "the proxy did not start: see {}", log_path);
     ::poll(nullptr, 0, 10);
   }
   return {};
@@ -76,7 +84,8 @@ Status serve_proxy(const EnclaveRecord& enclave, const std::vector<Route>& route
 }
 
 Status stop_proxy(const Paths& paths, const std::string& enclave) {
-  if (auto proxy = running_proxy(paths, enclave)) TRY(stop_in_background(proxy->pid, proxy->started, kProxyStopTimeout));
+  if (auto proxy = running_proxy(paths, enclave))
+    TRY(stop_in_background(proxy->pid, proxy->started, kProxyStopTimeout));
   ::unlink(record_path(paths, enclave).c_str());
   return {};
 }

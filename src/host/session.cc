@@ -13,17 +13,20 @@ constexpr std::string_view kBindingTag = "cloister/tls/v1";
 constexpr std::size_t kNonceSize = 32;
 constexpr std::size_t kMaxKeyFile = 16 * 1024;  // bytes
 
-std::string parent_directory(const std::string& path) { return path.substr(0, path.rfind('/')); }
+std::string parent_directory(const std::string& path) {
+  return path.substr(0, path.rfind('/'));
+}
 
-// Two processes that start at once must end up with one key: the second's link(2) fails and it reads the first's.
+// Two processes that start at once must end up with one key: the second's link(2) fails and it reads the
+// first's.
 Status create_key(const std::string& path) {
   TRY(sys::make_directories(parent_directory(path), 0700));
   auto key = TRY(crypto::PrivateKey::generate(crypto::KeyType::p256));
   return sys::write_file_atomic(path, key.to_pem().view(), 0600);
 }
 
-Result<attestation::Document> fetch_document(http::Client& http, const crypto::TlsStream& tls, const Expectation& expected,
-                                             const sys::Clock& clock) {
+Result<attestation::Document> fetch_document(http::Client& http, const crypto::TlsStream& tls,
+                                             const Expectation& expected, const sys::Clock& clock) {
   auto nonce = crypto::random_bytes(kNonceSize);
   http::Request request{.target = fmt::format("/v1/attestation?nonce={}", to_hex(nonce))};
   auto response = TRY(http.exchange(request, sys::Deadline::after(kRequestTimeout)));
@@ -48,30 +51,36 @@ Result<crypto::TlsIdentity> load_or_create_client_key(const std::string& path) {
   return crypto::TlsIdentity::from_key(TRY(std::move(key).context(path)), "cloister client");
 }
 
-Status check_session_document(const attestation::Document& document, ByteView nonce, ByteView server_spki, ByteView exporter,
-                              const Expectation& expected, sys::UnixMillis now) {
+Status check_session_document(const attestation::Document& document, ByteView nonce, ByteView server_spki,
+                              ByteView exporter, const Expectation& expected, sys::UnixMillis now) {
   if (!document.nonce || !equal_constant_time(*document.nonce, nonce)) {
     return fail(ErrorKind::denied, "the attestation document answers another nonce");
   }
-  if (document.public_key) return fail(ErrorKind::denied, "the attestation document was made for another purpose");
+  if (document.public_key)
+    return fail(ErrorKind::denied, "the attestation document was made for another purpose");
   Bytes bound = to_bytes(kBindingTag);
   append(bound, server_spki);
   append(bound, exporter);
   auto binding = crypto::sha256(bound);
   if (!document.user_data || !equal_constant_time(*document.user_data, binding)) {
-    return fail(ErrorKind::denied, "the attestation document belongs to another connection: somebody stands between you and the enclave");
+    return fail(ErrorKind::denied,
+                "the attestation document belongs to another connection: somebody stands between you and the "
+                "enclave");
   }
   if (std::abs(now - document.timestamp) > kMaxDocumentAge.count()) {
-    return fail(ErrorKind::denied, "the attestation document is {} s off this machine's clock", std::abs(now - document.timestamp) / 1000);
+    return fail(ErrorKind::denied, "the attestation document is {} s off this machine's clock",
+                std::abs(now - document.timestamp) / 1000);
   }
-  if (document.debug_mode()) return fail(ErrorKind::denied, "the enclave runs in debug mode: its console is open to the host");
+  if (document.debug_mode())
+    return fail(ErrorKind::denied, "the enclave runs in debug mode: its console is open to the host");
   return expected.measurements.check(document);
 }
 
-Result<Session> Session::open(const sys::Endpoint& control, const crypto::TlsIdentity& identity, const Expectation& expected,
-                              const sys::Clock& clock) {
+Result<Session> Session::open(const sys::Endpoint& control, const crypto::TlsIdentity& identity,
+                              const Expectation& expected, const sys::Clock& clock) {
   auto deadline = sys::Deadline::after(kConnectTimeout);
-  auto transport = std::make_unique<sys::FdStream>(TRY(sys::connect(control, deadline).context("no enclave").with_hint("run: cloister up")));
+  auto transport = std::make_unique<sys::FdStream>(
+      TRY(sys::connect(control, deadline).context("no enclave").with_hint("run: cloister up")));
   transport->set_deadline(deadline);
   auto tls = TRY(crypto::attested_connect(std::move(transport), identity));
   auto* connection = tls.get();

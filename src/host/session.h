@@ -26,9 +26,10 @@ Result<crypto::TlsIdentity> load_or_create_client_key(const std::string& path);
 
 class Session {
  public:
-  // denied: the document does not verify, is not of this connection, or the measurements differ. unavailable: nobody answers.
-  static Result<Session> open(const sys::Endpoint& control, const crypto::TlsIdentity& identity, const Expectation& expected,
-                              const sys::Clock& clock);
+  // denied: the document does not verify, is not of this connection, or the measurements differ. unavailable:
+  // nobody answers.
+  static Result<Session> open(const sys::Endpoint& control, const crypto::TlsIdentity& identity,
+                              const Expectation& expected, const sys::Clock& clock);
 
   // Any non-2xx answer is the error it stands for.
   Result<http::Response> request(const http::Request& request);
@@ -43,7 +44,7 @@ class Session {
 };
 
 // The checks of docs/formats/control.md on a document that has come over a connection. denied: any doubt.
-Status check_session_document(const attestation::Document& document, ByteView nonce, ByteView server_spki, ByteView exporter,
-                              const Expectation& expected, sys::UnixMillis now);
+Status check_session_document(const attestation::Document& document, ByteView nonce, ByteView server_spki,
+                              ByteView exporter, const Expectation& expected, sys::UnixMillis now);
 
 }  // namespace cloister::host

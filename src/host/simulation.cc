@@ -25,7 +25,8 @@ Result<std::string> find_supervisor() {
   if (n <= 0) return fail_errno("/proc/self/exe");
   std::string path(self.data(), static_cast<std::size_t>(n));
   path = path.substr(0, path.rfind('/') + 1) + kSupervisorName;
-  if (::access(path.c_str(), X_OK) != 0) return fail(ErrorKind::not_found, "{} is not installed beside this program", path);
+  if (::access(path.c_str(), X_OK) != 0)
+    return fail(ErrorKind::not_found, "{} is not installed beside this program", path);
   return path;
 }
 
@@ -37,7 +38,8 @@ std::string os_release_value(std::string_view text, std::string_view key) {
   if (at == std::string::npos) return "";
   auto value = all.substr(at + line_start.size());
   value = value.substr(0, value.find('\n'));
-  if (value.size() >= 2 && value.front() == '"' && value.back() == '"') value = value.substr(1, value.size() - 2);
+  if (value.size() >= 2 && value.front() == '"' && value.back() == '"')
+    value = value.substr(1, value.size() - 2);
   return value;
 }
 
@@ -49,13 +51,14 @@ Result<std::string> read_text(const std::string& path, std::size_t max) {
 }  // namespace
 
 std::string simulated_trust(std::string_view kms_ca_pem) {
-  json object{{"version", 1},
-              {"mode", "simulated"},
-              {"kms_endpoints", {{"aws", "kms.{region}.cloister.test"}}},
-              {"kms_ca_bundle", kms_ca_pem},
-              {"required_walls",
-               {"session", "descriptors", "limits", "capabilities", "identity", "parent_death", "no_new_privileges", "seccomp",
-                "dumpable", "mounts", "pids", "proc", "network", "ipc", "hostname"}}};
+  json object{
+      {"version", 1},
+      {"mode", "simulated"},
+      {"kms_endpoints", {{"aws", "kms.{region}.cloister.test"}}},
+      {"kms_ca_bundle", kms_ca_pem},
+      {"required_walls",
+       {"session", "descriptors", "limits", "capabilities", "identity", "parent_death", "no_new_privileges",
+        "seccomp", "dumpable", "mounts", "pids", "proc", "network", "ipc", "hostname"}}};
   return object.dump(2) + "\n";
 }
 

@@ -1,5 +1,5 @@
-// What a simulated enclave is made of on this machine, and its measurements. Deterministic: the owner and the user of a package compute the same
-// from the same binary, the same KMS authority and the same distribution.
+// What a simulated enclave is made of on this machine, and its measurements. Deterministic: the owner and the
+// user of a package compute the same from the same binary, the same KMS authority and the same distribution.
 #pragma once
 
 #include <string>
@@ -15,8 +15,8 @@ struct Simulation {
   attestation::Measurements measurements;
 };
 
-// Composes the trust file around the KMS authority in kms_ca (PEM file), describes this machine's runtime, and measures all three.
-// not_found: no cloisterd-sim beside this program, or no kms_ca.
+// Composes the trust file around the KMS authority in kms_ca (PEM file), describes this machine's runtime,
+// and measures all three. not_found: no cloisterd-sim beside this program, or no kms_ca.
 Result<Simulation> compose_simulation(const std::string& directory, const std::string& kms_ca);
 
 // The trust file's text (docs/formats/trust.md) and the runtime's description.

@@ -18,16 +18,20 @@ Result<std::vector<std::string>> split_words(std::string_view text) {
   for (std::size_t i = 0; i < text.size(); ++i) {
     char c = text[i];
     if (quote == '\'') {
-      if (c == quote) quote = 0;
-      else word += c;
+      if (c == quote)
+        quote = 0;
+      else
+        word += c;
     } else if (c == '\\') {
       if (++i == text.size()) return fail(ErrorKind::invalid, "a backslash at the end");
       if (quote != 0 && kEscapedInQuotes.find(text[i]) == std::string_view::npos) word += c;
       word += text[i];
       in_word = true;
     } else if (quote == '"') {
-      if (c == quote) quote = 0;
-      else word += c;
+      if (c == quote)
+        quote = 0;
+      else
+        word += c;
     } else if (c == '\'' || c == '"') {
       quote = c;
       in_word = true;

@@ -1,5 +1,5 @@
-// Splits one text into words as a POSIX shell does: blanks separate, '…' and "…" keep them, a backslash keeps the next character. No variables, globs
-// or substitutions: what would need a shell stands for itself.
+// Splits one text into words as a POSIX shell does: blanks separate, '…' and "…" keep them, a backslash keeps
+// the next character. No variables, globs or substitutions: what would need a shell stands for itself.
 #pragma once
 
 #include <string>

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <initializer_list>
 
-
 #include "sys/fd.h"
 
 namespace cloister::image {
@@ -34,7 +33,8 @@ Result<crypto::Sha384> measure(const std::string& path) {
 
 }  // namespace
 
-Result<SimulatedParts> measure_parts(const std::string& supervisor, const std::string& trust, const std::string& runtime) {
+Result<SimulatedParts> measure_parts(const std::string& supervisor, const std::string& trust,
+                                     const std::string& runtime) {
   return SimulatedParts{TRY(measure(supervisor)), TRY(measure(trust)), TRY(measure(runtime))};
 }
 

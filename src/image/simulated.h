@@ -1,5 +1,6 @@
-// Measurements of a simulated enclave: there is no image, so what would be in one is hashed in its place, under domain tags of its own.
-// They begin with attestation::kSimulatedPrefix: no file, flag or label is needed to tell them from a real image's.
+// Measurements of a simulated enclave: there is no image, so what would be in one is hashed in its place,
+// under domain tags of its own. They begin with attestation::kSimulatedPrefix: no file, flag or label is
+// needed to tell them from a real image's.
 #pragma once
 
 #include <string>
@@ -16,10 +17,11 @@ struct SimulatedParts {
 };
 
 // Hashes the three files.
-Result<SimulatedParts> measure_parts(const std::string& supervisor, const std::string& trust, const std::string& runtime);
+Result<SimulatedParts> measure_parts(const std::string& supervisor, const std::string& trust,
+                                     const std::string& runtime);
 
-// PCR0 over all three, PCR1 over supervisor and trust file, PCR2 over the runtime; PCR n = "simulate" ‖ the first 40 bytes of
-// SHA-384("cloister/simulated/pcr<n>/v1" ‖ parts).
+// PCR0 over all three, PCR1 over supervisor and trust file, PCR2 over the runtime; PCR n = "simulate" ‖ the
+// first 40 bytes of SHA-384("cloister/simulated/pcr<n>/v1" ‖ parts).
 attestation::Measurements simulated_measurements(const SimulatedParts& parts);
 
 }  // namespace cloister::image

@@ -6,7 +6,8 @@ namespace cloister::image {
 namespace {
 
 SimulatedParts parts_of(std::string_view supervisor, std::string_view trust, std::string_view runtime) {
-  return {crypto::sha384(as_bytes(supervisor)), crypto::sha384(as_bytes(trust)), crypto::sha384(as_bytes(runtime))};
+  return {crypto::sha384(as_bytes(supervisor)), crypto::sha384(as_bytes(trust)),
+          crypto::sha384(as_bytes(runtime))};
 }
 
 TEST(Simulated, EveryPartChangesTheImageMeasurement) {

@@ -61,7 +61,7 @@ Result<Dir> Dir::open_dir(std::string_view relative) const {
 
 Result<Fd> Dir::open_regular(std::string_view relative) const {
   auto fd = TRY(open_at(relative, O_RDONLY | O_NONBLOCK | O_NOCTTY));
-  struct stat info {};
+  struct stat info{};
   if (::fstat(fd.get(), &info) != 0) return fail_errno(relative);
   if (!S_ISREG(info.st_mode)) return fail(ErrorKind::invalid, "{} is not a regular file", relative);
   return fd;

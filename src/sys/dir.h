@@ -19,7 +19,8 @@ inline constexpr std::size_t kMaxPath = 4096;      // bytes (PATH_MAX)
 // One path component: 1 to 255 bytes, no slash, no NUL, not "." or "..".
 Status check_component(std::string_view name);
 
-// "a/b/c" → components, each checked. Refuses absolute paths, empty components and everything check_component does.
+// "a/b/c" → components, each checked. Refuses absolute paths, empty components and everything check_component
+// does.
 Result<std::vector<std::string>> split_relative(std::string_view path);
 
 class Dir {

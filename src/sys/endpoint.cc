@@ -1,5 +1,6 @@
 #include "sys/endpoint.h"
 
+#include <linux/vm_sockets.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -8,8 +9,6 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
-
-#include <linux/vm_sockets.h>
 
 #include <charconv>
 #include <cstring>
@@ -57,7 +56,8 @@ Result<Endpoint> parse_hybrid(std::string_view rest) {
 
 Result<Endpoint> parse_tcp(std::string_view rest) {
   auto colon = rest.rfind(':');
-  if (colon == std::string_view::npos || colon == 0) return fail(ErrorKind::invalid, "tcp://host:port wanted");
+  if (colon == std::string_view::npos || colon == 0)
+    return fail(ErrorKind::invalid, "tcp://host:port wanted");
   auto host = rest.substr(0, colon);
   if (host.size() > 2 && host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
   Endpoint out{.kind = Endpoint::Kind::tcp, .host = std::string(host)};
@@ -108,7 +108,8 @@ Result<Fd> connect_address(int family, const sockaddr* address, socklen_t size, 
 Result<Fd> connect_unix(const std::string& path, Deadline deadline) {
   auto address = TRY(unix_address(path));
   auto fd = connect_address(AF_UNIX, reinterpret_cast<const sockaddr*>(&address), sizeof address, deadline);
-  if (!fd && fd.error().kind() == ErrorKind::not_found) return fail(ErrorKind::unavailable, "no socket at {}", path);
+  if (!fd && fd.error().kind() == ErrorKind::not_found)
+    return fail(ErrorKind::unavailable, "no socket at {}", path);
   return fd;
 }
 
@@ -128,11 +129,13 @@ Result<Fd> connect_hybrid(const Endpoint& endpoint, Deadline deadline) {
   while (!reply.ends_with('\n')) {
     std::uint8_t byte = 0;
     // One byte at a time: what follows the line belongs to the caller.
-    if (TRY(stream.read_some({&byte, 1})) == 0) return fail(ErrorKind::unavailable, "nobody listens on guest port {}", endpoint.port);
+    if (TRY(stream.read_some({&byte, 1})) == 0)
+      return fail(ErrorKind::unavailable, "nobody listens on guest port {}", endpoint.port);
     reply.push_back(static_cast<char>(byte));
     if (reply.size() > kMaxHybridReply) return fail(ErrorKind::corrupt, "no OK line from the vsock device");
   }
-  if (!reply.starts_with("OK ")) return fail(ErrorKind::unavailable, "the vsock device refused port {}", endpoint.port);
+  if (!reply.starts_with("OK "))
+    return fail(ErrorKind::unavailable, "the vsock device refused port {}", endpoint.port);
   return stream.release();
 }
 
@@ -144,7 +147,8 @@ Result<AddressList> resolve(const Endpoint& endpoint, bool passive) {
   hints.ai_flags = AI_NUMERICSERV | (passive ? AI_PASSIVE : 0);
   addrinfo* found = nullptr;
   int error = ::getaddrinfo(endpoint.host.c_str(), std::to_string(endpoint.port).c_str(), &hints, &found);
-  if (error != 0) return fail(ErrorKind::unavailable, "cannot resolve '{}': {}", endpoint.host, ::gai_strerror(error));
+  if (error != 0)
+    return fail(ErrorKind::unavailable, "cannot resolve '{}': {}", endpoint.host, ::gai_strerror(error));
   return AddressList(found, &::freeaddrinfo);
 }
 
@@ -169,7 +173,7 @@ Status bind_and_listen(int fd, const sockaddr* address, socklen_t size, int back
 
 Result<Fd> listen_unix(const std::string& path, int backlog) {
   auto address = TRY(unix_address(path));
-  struct stat info {};
+  struct stat info{};
   if (::lstat(path.c_str(), &info) == 0) {
     if (!S_ISSOCK(info.st_mode)) return fail(ErrorKind::invalid, "{} exists and is not a socket", path);
     if (connect_unix(path, Deadline::after(milliseconds(200)))) {
@@ -211,19 +215,25 @@ Result<Endpoint> Endpoint::parse(std::string_view uri) {
   if (take_prefix(rest, "vsock://")) return parse_vsock(rest);
   if (take_prefix(rest, "tcp://")) return parse_tcp(rest);
   if (take_prefix(rest, "unix://") && !rest.empty()) return unix_socket(std::string(rest));
-  return fail(ErrorKind::invalid, "'{}' is not an endpoint: vsock://CID:PORT, unix:///path, tcp://host:port", uri);
+  return fail(ErrorKind::invalid, "'{}' is not an endpoint: vsock://CID:PORT, unix:///path, tcp://host:port",
+              uri);
 }
 
-Endpoint Endpoint::unix_socket(std::string path) { return {.kind = Kind::unix_path, .path = std::move(path)}; }
+Endpoint Endpoint::unix_socket(std::string path) {
+  return {.kind = Kind::unix_path, .path = std::move(path)};
+}
 
 std::string Endpoint::to_string() const {
   switch (kind) {
-    case Kind::vsock: return fmt::format("vsock://{}:{}", cid, port);
-    case Kind::unix_path: return fmt::format("unix://{}", path);
+    case Kind::vsock:
+      return fmt::format("vsock://{}:{}", cid, port);
+    case Kind::unix_path:
+      return fmt::format("unix://{}", path);
     case Kind::tcp:
       return host.find(':') == std::string::npos ? fmt::format("tcp://{}:{}", host, port)
                                                  : fmt::format("tcp://[{}]:{}", host, port);
-    case Kind::vsock_over_unix: return fmt::format("vsock+unix://{}?port={}", path, port);
+    case Kind::vsock_over_unix:
+      return fmt::format("vsock+unix://{}?port={}", path, port);
   }
   return {};
 }
@@ -231,10 +241,14 @@ std::string Endpoint::to_string() const {
 Result<Fd> connect(const Endpoint& endpoint, Deadline deadline) {
   auto connected = [&]() -> Result<Fd> {
     switch (endpoint.kind) {
-      case Endpoint::Kind::vsock: return connect_vsock(endpoint.cid, endpoint.port, deadline);
-      case Endpoint::Kind::unix_path: return connect_unix(endpoint.path, deadline);
-      case Endpoint::Kind::tcp: return connect_tcp(endpoint, deadline);
-      case Endpoint::Kind::vsock_over_unix: return connect_hybrid(endpoint, deadline);
+      case Endpoint::Kind::vsock:
+        return connect_vsock(endpoint.cid, endpoint.port, deadline);
+      case Endpoint::Kind::unix_path:
+        return connect_unix(endpoint.path, deadline);
+      case Endpoint::Kind::tcp:
+        return connect_tcp(endpoint, deadline);
+      case Endpoint::Kind::vsock_over_unix:
+        return connect_hybrid(endpoint, deadline);
     }
     return fail(ErrorKind::internal, "unknown endpoint kind");
   };
@@ -244,10 +258,14 @@ Result<Fd> connect(const Endpoint& endpoint, Deadline deadline) {
 Result<Fd> listen(const Endpoint& endpoint, int backlog) {
   auto listening = [&]() -> Result<Fd> {
     switch (endpoint.kind) {
-      case Endpoint::Kind::vsock: return listen_vsock(endpoint, backlog);
-      case Endpoint::Kind::unix_path: return listen_unix(endpoint.path, backlog);
-      case Endpoint::Kind::tcp: return listen_tcp(endpoint, backlog);
-      case Endpoint::Kind::vsock_over_unix: break;
+      case Endpoint::Kind::vsock:
+        return listen_vsock(endpoint, backlog);
+      case Endpoint::Kind::unix_path:
+        return listen_unix(endpoint.path, backlog);
+      case Endpoint::Kind::tcp:
+        return listen_tcp(endpoint, backlog);
+      case Endpoint::Kind::vsock_over_unix:
+        break;
     }
     return fail(ErrorKind::invalid, "cannot listen on a hybrid vsock endpoint");
   };
@@ -266,7 +284,8 @@ Result<Fd> accept(int listener, Deadline deadline) {
 Result<std::uint16_t> bound_tcp_port(int listener) {
   sockaddr_storage address{};
   socklen_t size = sizeof address;
-  if (::getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size) != 0) return fail_errno("getsockname");
+  if (::getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size) != 0)
+    return fail_errno("getsockname");
   if (address.ss_family == AF_INET) return ntohs(reinterpret_cast<sockaddr_in*>(&address)->sin_port);
   if (address.ss_family == AF_INET6) return ntohs(reinterpret_cast<sockaddr_in6*>(&address)->sin6_port);
   return fail(ErrorKind::invalid, "not a TCP socket");

@@ -23,11 +23,17 @@ Result<Bytes> read_all(int fd, std::size_t max_bytes, std::string_view what) {
     auto room = std::min(kReadChunk, max_bytes + 1 - old_size);
     out.resize(old_size + room);
     ssize_t n = ::read(fd, out.data() + old_size, room);
-    if (n < 0 && errno == EINTR) n = 0;
-    else if (n < 0) return fail_errno(what);
-    else if (n == 0) { out.resize(old_size); return out; }
+    if (n < 0 && errno == EINTR)
+      n = 0;
+    else if (n < 0)
+      return fail_errno(what);
+    else if (n == 0) {
+      out.resize(old_size);
+      return out;
+    }
     out.resize(old_size + static_cast<std::size_t>(n));
-    if (out.size() > max_bytes) return fail(ErrorKind::exhausted, "{} is larger than {} bytes", what, max_bytes);
+    if (out.size() > max_bytes)
+      return fail(ErrorKind::exhausted, "{} is larger than {} bytes", what, max_bytes);
   }
 }
 

@@ -14,10 +14,12 @@ namespace cloister::sys {
 Result<Bytes> read_file(const std::string& path, std::size_t max_bytes);
 Result<Bytes> read_all(int fd, std::size_t max_bytes, std::string_view what);
 
-// Writes a temporary file beside `path`, syncs it, renames it over `path`: readers see the old bytes or the new, never a part.
+// Writes a temporary file beside `path`, syncs it, renames it over `path`: readers see the old bytes or the
+// new, never a part.
 Status write_file_atomic(const std::string& path, ByteView bytes, mode_t mode = 0644);
 
-// A file under construction: a temporary name beside its final one, which appears only with commit(). Dropped otherwise.
+// A file under construction: a temporary name beside its final one, which appears only with commit(). Dropped
+// otherwise.
 class PendingFile {
  public:
   static Result<PendingFile> create(const std::string& final_path, mode_t mode = 0644);

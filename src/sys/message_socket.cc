@@ -11,7 +11,8 @@
 namespace cloister::sys {
 
 Status MessageSocket::send_raw(ByteView message, std::span<const int> fds) const {
-  if (fds.size() > kMaxMessageFds) return fail(ErrorKind::internal, "{} descriptors in one message", fds.size());
+  if (fds.size() > kMaxMessageFds)
+    return fail(ErrorKind::internal, "{} descriptors in one message", fds.size());
   iovec data{const_cast<std::uint8_t*>(message.data()), message.size()};
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * kMaxMessageFds)] = {};
   msghdr header{};

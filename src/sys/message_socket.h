@@ -1,6 +1,6 @@
-// MessageSocket: fixed structs between our own processes over a SOCK_SEQPACKET pair, file descriptors beside them.
-// One packet is one struct of exactly its size: a packet of any other size, or with more descriptors than the
-// receiver named, is refused and its descriptors are closed.
+// MessageSocket: fixed structs between our own processes over a SOCK_SEQPACKET pair, file descriptors beside
+// them. One packet is one struct of exactly its size: a packet of any other size, or with more descriptors
+// than the receiver named, is refused and its descriptors are closed.
 #pragma once
 
 #include <algorithm>
@@ -53,7 +53,8 @@ struct FixedText {
 
   Status set(std::string_view text, std::string_view what) {
     if (text.size() >= N) return fail(ErrorKind::invalid, "{} is longer than {} bytes", what, N - 1);
-    if (text.find('\0') != std::string_view::npos) return fail(ErrorKind::invalid, "{} holds a NUL byte", what);
+    if (text.find('\0') != std::string_view::npos)
+      return fail(ErrorKind::invalid, "{} holds a NUL byte", what);
     std::fill(std::begin(data), std::end(data), '\0');
     std::copy(text.begin(), text.end(), std::begin(data));
     return {};

@@ -17,7 +17,9 @@
 
 namespace cloister::sys {
 
-Child::Child(Child&& other) noexcept : pid_(other.pid_), pidfd_(std::move(other.pidfd_)) { other.pid_ = -1; }
+Child::Child(Child&& other) noexcept : pid_(other.pid_), pidfd_(std::move(other.pidfd_)) {
+  other.pid_ = -1;
+}
 
 Child& Child::operator=(Child&& other) noexcept {
   if (this != &other) {
@@ -29,10 +31,13 @@ Child& Child::operator=(Child&& other) noexcept {
   return *this;
 }
 
-Child::~Child() { kill_and_reap(); }
+Child::~Child() {
+  kill_and_reap();
+}
 
 Status Child::signal(int number) const {
-  if (::syscall(SYS_pidfd_send_signal, pidfd_.get(), number, nullptr, 0) != 0) return fail_errno("signal a child");
+  if (::syscall(SYS_pidfd_send_signal, pidfd_.get(), number, nullptr, 0) != 0)
+    return fail_errno("signal a child");
   return {};
 }
 
@@ -66,7 +71,8 @@ Result<Child> fork_child(const std::function<int()>& body, unsigned clone_flags)
   if (pid < 0) return fail_errno("clone3");
   if (pid == 0) {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-    // In a new pid namespace the parent shows as 0; elsewhere, a parent that died before prctl must be noticed.
+    // In a new pid namespace the parent shows as 0; elsewhere, a parent that died before prctl must be
+    // noticed.
     if ((clone_flags & CLONE_NEWPID) == 0 && ::getppid() != parent) ::_exit(127);
     int code = 127;
     try {
@@ -85,7 +91,8 @@ Status close_descriptors_except(int first, std::initializer_list<int> keep) {
   auto from = static_cast<unsigned>(first);
   for (int fd : sorted) {
     if (fd < static_cast<int>(from)) continue;
-    if (static_cast<unsigned>(fd) > from && ::syscall(SYS_close_range, from, static_cast<unsigned>(fd) - 1, 0) != 0) {
+    if (static_cast<unsigned>(fd) > from &&
+        ::syscall(SYS_close_range, from, static_cast<unsigned>(fd) - 1, 0) != 0) {
       return fail_errno("close_range");
     }
     from = static_cast<unsigned>(fd) + 1;

@@ -44,8 +44,8 @@ class Child {
   Fd pidfd_;
 };
 
-// Runs body in a forked child and exits with what it returns. clone_flags: CLONE_NEW* for the child (it is pid 1 of a new pid namespace).
-// The child gets SIGKILL when the calling thread's process dies.
+// Runs body in a forked child and exits with what it returns. clone_flags: CLONE_NEW* for the child (it is
+// pid 1 of a new pid namespace). The child gets SIGKILL when the calling thread's process dies.
 Result<Child> fork_child(const std::function<int()>& body, unsigned clone_flags = 0);
 
 // Closes every descriptor from `first` on (close_range(2)) but those named.

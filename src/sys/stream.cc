@@ -14,7 +14,9 @@ namespace {
 
 constexpr std::size_t kRelayBuffer = 128 * 1024;  // bytes; where vsock and unix sockets peak
 
-bool would_block(int error) { return error == EAGAIN || error == EWOULDBLOCK; }
+bool would_block(int error) {
+  return error == EAGAIN || error == EWOULDBLOCK;
+}
 
 void set_nonblocking(int fd, bool on) {
   int flags = ::fcntl(fd, F_GETFL);
@@ -49,7 +51,9 @@ Status read_exactly(Stream& stream, MutableByteView buffer) {
   return {};
 }
 
-FdStream::FdStream(Fd fd) : fd_(std::move(fd)) { set_nonblocking(fd_.get(), true); }
+FdStream::FdStream(Fd fd) : fd_(std::move(fd)) {
+  set_nonblocking(fd_.get(), true);
+}
 
 Result<std::size_t> FdStream::read_some(MutableByteView buffer) {
   for (;;) {
@@ -78,7 +82,8 @@ Status FdStream::write_all(ByteView bytes) {
 }
 
 Status FdStream::shutdown_write() {
-  if (::shutdown(fd_.get(), SHUT_WR) != 0 && errno != ENOTSOCK && errno != ENOTCONN) return fail_errno("shutdown");
+  if (::shutdown(fd_.get(), SHUT_WR) != 0 && errno != ENOTSOCK && errno != ENOTCONN)
+    return fail_errno("shutdown");
   return {};
 }
 

@@ -1,5 +1,6 @@
 // Stream: an ordered, reliable byte stream with deadlines. Sockets implement it here, TLS in src/crypto; HTTP
-// speaks over any. Not thread-safe: one reader and one writer thread at most, and only where the class says so.
+// speaks over any. Not thread-safe: one reader and one writer thread at most, and only where the class says
+// so.
 #pragma once
 
 #include <memory>
