@@ -66,16 +66,17 @@ as() {
   quietly_as "$@"
 }
 
-# A command that must fail: with one of these exit codes, without a word of the owner's script.
+# A command that must fail: with this exit code, for this reason, and without a word of the owner's script.
 refused=0
 must_fail() {
-  local codes=$1 who=$2 code=0 said
-  shift 2
+  local codes=$1 reason=$2 who=$3 code=0 said
+  shift 3
   show "$who" "$@"
   said=$(quietly_as "$who" "$@" 2>&1) || code=$?
   if [[ -n $said ]]; then printf '%s\n' "$said"; fi
   if [[ $said == *"$secret"* ]]; then die "the owner's script was shown to the $who"; fi
   if [[ ! " ${codes//,/ } " == *" $code "* ]]; then die "expected exit code $codes, got $code"; fi
+  if [[ $said != *"$reason"* ]]; then die "expected to read: $reason"; fi
   note "refused, exit code $code"
   refused=$((refused + 1))
 }
@@ -109,7 +110,7 @@ owner() {
 user() {
   scene "The user: starts an enclave, shares a folder with it, runs the application on their own pages"
   note "before the user has said whom they trust"
-  must_fail 1 user cloister inspect ocr.cloister
+  must_fail 1 "unknown signer" user cloister inspect ocr.cloister
   as user cloister signer add acme "$signer"
   as user cloister inspect ocr.cloister
   as user cloister up
@@ -131,11 +132,11 @@ user() {
 }
 
 # What the host could do without an enclave: take the wrapped key and the encryption context from the package, and ask KMS itself.
-decrypt_by_hand='import base64, json, subprocess, sys, boto3
+decrypt_by_hand='import base64, json, os, subprocess, sys, boto3
 header = json.loads(subprocess.run(["cloister", "inspect", "--json", sys.argv[1]], capture_output=True).stdout)
 wrapped = subprocess.run(["cloister", "inspect", "--wrapped-key", sys.argv[1]], capture_output=True).stdout
 try:
-    boto3.client("kms").decrypt(CiphertextBlob=base64.b64decode(wrapped), KeyId=header["key"],
+    boto3.client("kms", endpoint_url=os.environ["AWS_ENDPOINT_URL_KMS"]).decrypt(CiphertextBlob=base64.b64decode(wrapped), KeyId=header["key"],
                                 EncryptionContext=header["encryption_context"])
 except Exception as error:
     sys.exit(str(error))'
@@ -144,7 +145,7 @@ except Exception as error:
 tampered_enclave() {
   cp -r "$bin" "$work/tampered"
   printf 'x' >>"$work/tampered/cloisterd-sim"
-  as user env PATH="$work/tampered:$PATH" cloister up --name tampered
+  as user ../tampered/cloister up --name tampered
   as user cloister proxy -s kms --name tampered
   as user cloister sync -d shared2 --name tampered
   as user cp ocr.cloister shared2/encrypted/
@@ -155,33 +156,33 @@ proofs() {
   scene "What must not work"
   note "the host asks KMS for the data key itself: the key's policy denies everyone without attestation"
   printf '%s\n' "$decrypt_by_hand" >"$user/decrypt_by_hand.py"
-  must_fail 1 user /usr/bin/python3 decrypt_by_hand.py ocr.cloister
+  must_fail 1 "explicit deny" user /usr/bin/python3 decrypt_by_hand.py ocr.cloister
 
   note "an enclave with another measurement: the same policy denies it"
   tampered_enclave
-  must_fail 125 user cloister run -f ocr.cloister -s "$entry" -a "$arguments" --name tampered
+  must_fail 125 "explicit deny" user cloister run -f ocr.cloister -s "$entry" -a "$arguments" --name tampered
   note "and a user who demands the published measurement does not even talk to it"
-  must_fail 125 user cloister run -f ocr.cloister -s "$entry" -a "$arguments" --name tampered --image measurements.json
+  must_fail 125 "PCR0" user cloister run -f ocr.cloister -s "$entry" -a "$arguments" --name tampered --image measurements.json
   quietly_as user cloister down --name tampered
 
   note "a package of a signer that the user does not know"
-  must_fail 125 user cloister run -f ocr.cloister -s "$entry" --signer "$(printf '0%.0s' {1..64})"
+  must_fail 125 "unknown signer" user cloister run -f ocr.cloister -s "$entry" --signer "$(printf '0%.0s' {1..64})"
 
   note "a flag for the interpreter in place of the owner's script; a script of the user's beside the plaintext"
-  must_fail 126 user cloister run -f ocr.cloister "--script=-c" -a "print(open('$entry').read())"
+  must_fail 126 "not an entry point" user cloister run -f ocr.cloister "--script=-c" -a "print(open('$entry').read())"
   printf 'print(open("%s").read())\n' "$entry" >"$share/dataset/mine.py"
-  must_fail 126 user cloister run -f ocr.cloister -s /dataset/mine.py
+  must_fail 126 "not an entry point" user cloister run -f ocr.cloister -s /dataset/mine.py
 
   note "a traceback would quote the script: the user gets the exit code only"
-  must_fail 1,2 user cloister run -f ocr.cloister -s "$entry" -a "--no-such-option"
+  must_fail 2 "exit code 2" user cloister run -f ocr.cloister -s "$entry" -a "--no-such-option"
 
   note "one flipped byte of the package"
   flip_byte "$user/ocr.cloister" "$share/encrypted/flipped.cloister"
-  must_fail 125 user cloister run -f flipped.cloister -s "$entry" -a "$arguments"
+  must_fail 125 "damaged" user cloister run -f flipped.cloister -s "$entry" -a "$arguments"
 
   note "after the owner has revoked"
   as owner cloister key revoke -k "$key" --image measurements.json
-  must_fail 125 user cloister run -f ocr.cloister -s "$entry" -a "$arguments"
+  must_fail 125 "explicit deny" user cloister run -f ocr.cloister -s "$entry" -a "$arguments"
   printf '\n%d attempts, all refused. Simulated enclaves are not confidential: their host can read them.\n' "$refused"
 }
 

@@ -19,7 +19,7 @@ class Binaries:
         self.build = build
 
     def __getitem__(self, name):
-        for path in (self.build / "apps" / name, self.build / name):
+        for path in (self.build / "bin" / name, self.build / name):
             if os.access(path, os.X_OK) and path.is_file():
                 return path
         pytest.fail(f"no program {name} in {self.build}: run ./dev build, or set CLOISTER_BUILD", pytrace=False)

@@ -60,16 +60,14 @@ class Launcher {
     choose_user();
     share_ = TRY(sys::Dir::open(plan_.share_path));
     TRY(open_package());
+    TRY(make_package_directory());
+    auto stage = TRY(UnpackStage::start({.directory = package_path(),
+                                         .work_path = root_path(),
+                                         .user = user_,
+                                         .limits = package::unpack_limits(start_.header)}));
     auto key = TRY(ask_for_key());
     TRY(tell(JobState::unpacking));
-    TRY(make_package_directory());
-    auto limits = package::unpack_limits(start_.header);
-    TRY(decrypt_and_unpack({.package_fd = package_.get(),
-                            .directory = package_path(),
-                            .work_path = root_path(),
-                            .user = user_,
-                            .limits = limits},
-                           key));
+    TRY(stage.decrypt(package_.get(), key));
     package_.reset();
     return choose();
   }
@@ -227,6 +225,9 @@ class Launcher {
   Status cancel() {
     process_.init.kill_and_reap();
     cancelled_ = true;
+    // The command is read, whatever it is: a socket closed over unread data takes what it has just sent with it.
+    JobCommand command;
+    if (!plan_.listener.receive(command)) return fail(ErrorKind::unavailable, "the listener is gone");
     return tell(JobState::cancelled);
   }
 

@@ -9,7 +9,6 @@
 #include "sandbox/namespaces.h"
 #include "sandbox/root.h"
 #include "sys/file.h"
-#include "sys/process.h"
 
 namespace cloister::enclave {
 
@@ -57,24 +56,25 @@ Status read_outcome(int report) {
 
 }  // namespace
 
-Status decrypt_and_unpack(const UnpackJob& job, const package::StreamKey& key) {
+Result<UnpackStage> UnpackStage::start(const UnpackJob& job) {
   auto content = TRY(sys::make_pipe());
   auto report = TRY(sys::make_pipe());
   auto child = TRY(sys::fork_child([&] { return unpacker_main(job, content.read.get(), report.write.get()); },
                                    sandbox::kHelperNamespaces));
-  content.read.reset();
-  report.write.reset();
-  auto decrypted = package::decrypt_segments(job.package_fd, key, [&](ByteView plaintext) {
-    return sys::write_all(content.write.get(), plaintext, "unpacker");
+  return UnpackStage(std::move(child), std::move(content.write), std::move(report.read));
+}
+
+Status UnpackStage::decrypt(int package_fd, const package::StreamKey& key) {
+  auto decrypted = package::decrypt_segments(package_fd, key, [this](ByteView plaintext) {
+    return sys::write_all(content_.get(), plaintext, "unpacker");
   });
-  content.write.reset();
-  // A corrupt package is the root cause of whatever the unpacker says about it; a broken pipe is the other
-  // way round.
+  content_.reset();
+  // A corrupt package is the root cause of whatever the unpacker says about it; a broken pipe is the other way round.
   if (!decrypted && decrypted.error().kind() == ErrorKind::corrupt) return std::unexpected(decrypted.error());
-  auto outcome = read_outcome(report.read.get());
+  auto outcome = read_outcome(report_.get());
   if (!outcome) return outcome;
   if (!decrypted) return std::unexpected(decrypted.error());
-  TRY(child.wait(sys::Deadline::after(kUnpackerEnd)));
+  TRY(child_.wait(sys::Deadline::after(kUnpackerEnd)));
   return {};
 }
 

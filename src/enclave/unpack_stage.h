@@ -8,19 +8,31 @@
 #include "package/keys.h"
 #include "package/unpack.h"
 #include "sys/dir.h"
+#include "sys/process.h"
 
 namespace cloister::enclave {
 
 struct UnpackJob {
-  int package_fd = -1;    // positioned at the first segment
   std::string directory;  // an empty directory of the caller's mount namespace, owned by `user`
   std::string work_path;  // where the child may build a root of its own
   uid_t user = 0;
   package::UnpackLimits limits;
 };
 
-// Success means that the last segment was authenticated and every file is in place. The key is not used
-// again.
-Status decrypt_and_unpack(const UnpackJob& job, const package::StreamKey& key);
+// The child. It is started before there is a key, so that its memory cannot hold one. Dropping it ends it.
+class UnpackStage {
+ public:
+  static Result<UnpackStage> start(const UnpackJob& job);
+
+  // package_fd: positioned at the first segment. Success means that the last segment was authenticated and every file is in place.
+  Status decrypt(int package_fd, const package::StreamKey& key);
+
+ private:
+  UnpackStage(sys::Child child, sys::Fd content, sys::Fd report)
+      : child_(std::move(child)), content_(std::move(content)), report_(std::move(report)) {}
+  sys::Child child_;
+  sys::Fd content_;
+  sys::Fd report_;
+};
 
 }  // namespace cloister::enclave

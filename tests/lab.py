@@ -1,0 +1,126 @@
+"""A whole installation in one short directory: an embedded KMS, an owner and a user with homes of their own, enclaves."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from pathlib import Path
+
+COMMAND_SECONDS = 50
+HOST_ROLE = "arn:aws:iam::111122223333:role/enclave-host"
+FIRST_JOB_USER, JOB_USERS = 61100, 64  # src/enclave/monitor.cc
+
+
+def why_not():
+    """Why an enclave cannot be started here, or None."""
+    if os.geteuid() != 0:
+        return "needs root, to build the walls of jobs"
+    if not os.path.exists("/dev/fuse"):
+        return "needs /dev/fuse, for the shared folder"
+    return None
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def read_env(path):
+    """The variables that a shell file exports."""
+    script = 'set -a; . "$0"; env -0'
+    out = subprocess.run(["/bin/sh", "-c", script, str(path)], env={}, capture_output=True, check=True).stdout
+    return dict(item.split("=", 1) for item in out.decode().split("\0") if "=" in item and not item.startswith("PWD="))
+
+
+class Lab:
+    def __init__(self, binaries):
+        self.root = Path(tempfile.mkdtemp(prefix="cl-", dir="/tmp"))
+        self.cloister = str(binaries["cloister"])
+        self.programs = Path(self.cloister).parent
+        for name in ("owner", "user", "stranger", "run", "state"):
+            (self.root / name).mkdir()
+        self.kms = self.root / "kms"
+        self.enclaves = []
+        self.ok("owner", "kms", "init", "--dir", self.kms, "--port", str(free_port()))
+        root_pem = self.root / "state/development-root/root.pem"
+        self.ok("owner", "kms", "serve", "--dir", self.kms, "--development-root", root_pem, "--detach")
+
+    # --- commands ---------------------------------------------------------------------------------------------
+
+    def environment(self, who):
+        env = {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "HOME": str(self.root / who), "LC_ALL": "C.UTF-8"}
+        env |= {"CLOISTER_HOME": str(self.root / who / "cloister")}
+        env |= {"CLOISTER_STATE": str(self.root / "state"), "CLOISTER_RUN": str(self.root / "run")}
+        credentials = self.kms / ("owner.env" if who == "owner" else "user.env")
+        return env | (read_env(credentials) if credentials.exists() else {})
+
+    def start(self, who, *words, program=None, **options):
+        return subprocess.Popen([program or self.cloister, *map(str, words)], cwd=self.root / who,
+                                env=self.environment(who), stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+
+    def run(self, who, *words, text=True, program=None):
+        return subprocess.run([program or self.cloister, *map(str, words)], cwd=self.root / who, stdin=subprocess.DEVNULL,
+                              env=self.environment(who), capture_output=True, text=text, timeout=COMMAND_SECONDS)
+
+    def ok(self, who, *words, **options):
+        done = self.run(who, *words, **options)
+        assert done.returncode == 0, f"{words}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    # --- roles ------------------------------------------------------------------------------------------------
+
+    def up(self, name="default", program=None):
+        self.ok("user", "up", "--name", name, program=program)
+        self.enclaves.append(name)
+        self.ok("user", "proxy", "-s", "kms", "--name", name)
+
+    def down(self, name="default"):
+        self.enclaves.remove(name)
+        self.ok("user", "down", "--name", name)
+
+    def sync(self, folder, name="default", who="user"):
+        self.ok(who, "sync", "-d", folder, "--name", name)
+        return self.root / who / folder
+
+    def measure(self):
+        path = self.root / "measurements.json"
+        self.ok("owner", "image", "measure", "--simulated", "-o", path)
+        return path
+
+    def make_key(self, *releases):
+        """A key that the enclave's image may use; its ARN."""
+        key = self.ok("owner", "key", "create").strip()
+        allowed = [word for release in releases for word in ("--release", release)]
+        self.ok("owner", "key", "allow", "-k", key, "--image", self.measure(), "--principal", HOST_ROLE, *allowed)
+        return key
+
+    def encrypt(self, directory, key, name, release="1"):
+        """Path of the package and its signer's fingerprint."""
+        path = self.root / "owner" / f"{name}.cloister"
+        said = self.ok("owner", "encrypt", "-d", directory, "-k", key, "--name", name, "--release", release, "-o", path)
+        return path, said.split()[1]
+
+    def close(self):
+        for name in list(self.enclaves):
+            self.run("user", "down", "--name", name)
+        self.run("owner", "kms", "stop", "--dir", self.kms)
+        shutil.rmtree(self.root, ignore_errors=True)
+
+
+def job_processes():
+    """Processes of this machine that run as a job's user."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and FIRST_JOB_USER <= entry.stat().st_uid < FIRST_JOB_USER + JOB_USERS:
+                found.append((entry / "cmdline").read_bytes())
+        except OSError:
+            pass  # it ended meanwhile
+    return found
+
+
+def interrupt(process):
+    process.send_signal(signal.SIGINT)
