@@ -92,6 +92,14 @@ def test_output_arrives_byte_for_byte(lab, probe):
     assert run_probe(lab, "bytes.py", text=False).stdout == bytes(range(256)) + "é".encode()
 
 
+def test_streams_go_where_the_manifest_says(lab, probe, repository):
+    package, _ = lab.encrypt(repository / "tests/quiet", lab.make_key(), "quiet")
+    shutil.copy(package, probe / "encrypted")
+    done = lab.run("user", "run", "quiet.cloister", "app.py")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "for the caller\n"
+
+
 def test_the_samples_flags_and_quoting(lab, probe):
     done = lab.run("user", "run", "-f", "probe.cloister", "-s", "exit.py", "-a", "'exit' \"3\"")
     assert done.returncode == 3, done.stderr

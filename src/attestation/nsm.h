@@ -21,6 +21,8 @@ class NsmDevice {
   virtual ~NsmDevice() = default;
   // unavailable: no device. The reply is not parsed here.
   virtual Result<Bytes> exchange(ByteView request) = 0;
+  // The descriptor that it needs to stay open, -1 for none. Owned by the device.
+  virtual int descriptor() const { return -1; }
 };
 // The raw ioctl wants CAP_SYS_ADMIN at the time of each exchange.
 Result<std::unique_ptr<NsmDevice>> open_nsm_device(const std::string& path = "/dev/nsm");

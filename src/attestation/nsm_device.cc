@@ -43,6 +43,8 @@ class DeviceFile final : public NsmDevice {
     return response;
   }
 
+  int descriptor() const override { return fd_.get(); }
+
  private:
   sys::Fd fd_;
 };

@@ -70,8 +70,8 @@ std::string error_event(const Error& error, int exit_code) {
   return dump({{"event", "error"}, {"error", body}});
 }
 
-Job::Job(ClientId client, const JobOrder& order, std::uint64_t sequence)
-    : client_(client), sequence_(sequence) {
+Job::Job(ClientId client, const JobOrder& order, bool shares_output, std::uint64_t sequence)
+    : client_(client), shares_output_(shares_output), sequence_(sequence) {
   view_.id = order.id;
   view_.package = order.package.view();
   view_.entry = order.entry.view();
@@ -100,7 +100,8 @@ bool Job::ended() const {
 }
 
 Status Job::cancel() {
-  if (ended()) return {};
+  std::lock_guard lock(mutex_);
+  if (!launcher_) return {};
   auto sent = launcher_.send(JobCommand{.kind = JobCommandKind::cancel});
   // A launcher that is gone has ended the job already.
   if (!sent && sent.error().kind() != ErrorKind::unavailable) return sent;
@@ -118,6 +119,12 @@ void Job::run(const std::function<void()>& on_end) {
     if (::poll(entries.data(), entries.size(), -1) < 0 && errno != EINTR) break;
     if (entries[1].revents != 0) launcher_open = read_notice();
     if (entries[0].revents != 0) output_open = read_output();
+  }
+  // Ended jobs are remembered; their descriptors must not be.
+  output_.reset();
+  {
+    std::lock_guard lock(mutex_);
+    launcher_ = {};
   }
   finish(on_end);
 }

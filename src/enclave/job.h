@@ -10,7 +10,7 @@ namespace cloister::enclave {
 
 class Job {
  public:
-  Job(ClientId client, const JobOrder& order, std::uint64_t sequence);
+  Job(ClientId client, const JobOrder& order, bool shares_output, std::uint64_t sequence);
   ~Job();
 
   // Takes the launcher's channel and the output pipe, and follows them in a thread. on_end runs before the
@@ -22,6 +22,7 @@ class Job {
   Status cancel();
   EventLog& events() { return events_; }
   const ClientId& client() const { return client_; }
+  bool shares_output() const { return shares_output_; }
   std::uint64_t sequence() const { return sequence_; }
 
  private:
@@ -34,6 +35,7 @@ class Job {
   void finish(const std::function<void()>& on_end);
 
   const ClientId client_;
+  const bool shares_output_;
   const std::uint64_t sequence_;
   mutable std::mutex mutex_;
   JobView view_;

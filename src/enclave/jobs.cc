@@ -15,7 +15,7 @@ Status JobTable::admit(const ClientId& client, std::string_view output, bool sha
     if (job->ended()) continue;
     ++running;
     auto view = job->view();
-    if (job->client() == client && view.output == output && !share_output) {
+    if (job->client() == client && view.output == output && !(share_output && job->shares_output())) {
       Error error(ErrorKind::denied,
                   fmt::format("job {} is writing to the same output directory", job_id_text(view.id)));
       return std::unexpected(
@@ -44,7 +44,7 @@ Result<JobView> JobTable::start(const ClientId& client, const JobOrder& order, b
   TRY(admit(client, order.output.view(), share_output));
   forget_oldest(client);
   auto started = TRY(monitor_.start_job(client, order));
-  auto job = std::make_shared<Job>(client, order, ++started_);
+  auto job = std::make_shared<Job>(client, order, share_output, ++started_);
   jobs_[order.id] = job;
   job->follow(std::move(started.launcher), std::move(started.standard_output), [this, client] {
     if (auto told = shares_.invalidate(client); !told)

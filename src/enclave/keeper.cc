@@ -119,7 +119,10 @@ class Keeper {
 
   Status serve(JobId job, const sys::MessageSocket& launcher) {
     KeyRequest request;
-    TRY(launcher.receive(request, 0, sys::Deadline::after(kKeyRequestTimeout)));
+    if (auto asked = launcher.receive(request, 0, sys::Deadline::after(kKeyRequestTimeout)); !asked) {
+      (void)pending_.take(job).has_value();  // a job that ended before it asked leaves no credentials behind
+      return std::unexpected(asked.error());
+    }
     KeyReply reply;
     auto key = release_key(job, request);
     if (key) {

@@ -46,7 +46,7 @@ class Launcher {
   int run() {
     auto ended = prepare();
     if (ended) ended = start();
-    if (ended) ended = supervise();
+    if (ended && !cancelled_) ended = supervise();
     // The output ends before the last notice, so that the listener tells everything in order.
     plan_.standard_output.reset();
     if (!ended && !cancelled_) tell_failure(ended.error());
@@ -148,7 +148,14 @@ class Launcher {
     return out;
   }
 
+  // A cancellation that came while the package was opened: the application then never starts.
+  bool cancel_is_waiting() const {
+    pollfd entry{plan_.listener.descriptor(), POLLIN, 0};
+    return ::poll(&entry, 1, 0) > 0;
+  }
+
   Status start() {
+    if (cancel_is_waiting()) return cancel();
     auto root = TRY(plan_job_root({.package_directory = package_path(),
                                    .share = &share_,
                                    .terms = &manifest_.terms,
@@ -157,6 +164,13 @@ class Launcher {
                                    .job_user = user_,
                                    .map_ids = walls_.held(Wall::idmap)}));
     auto errors = TRY(sys::make_pipe());
+    sys::Fd nowhere(::open("/dev/null", O_WRONLY | O_CLOEXEC));
+    if (!nowhere) return fail_errno("/dev/null");
+    // As the signed terms say, which the user has read: each stream goes to the caller or to nobody.
+    const auto& terms = manifest_.terms;
+    int caller = plan_.standard_output.get();
+    int output = terms.stdout_to == package::Audience::caller ? caller : nowhere.get();
+    int error_output = terms.stderr_to == package::Audience::caller ? caller : errors.write.get();
     auto assembled = TRY(sandbox::assemble_root(root.plan, root_path()));
     make_cgroup();
     process_ = TRY(start_job_process({.command = command_,
@@ -166,8 +180,8 @@ class Launcher {
                                       .required = plan_.required_walls,
                                       .launcher_walls = walls_,
                                       .cgroup = cgroup_ ? &*cgroup_ : nullptr,
-                                      .standard_output = plan_.standard_output.get(),
-                                      .standard_error = errors.write.get()}));
+                                      .standard_output = output,
+                                      .standard_error = error_output}));
     errors_ = std::move(errors.read);
     plan_.standard_output.reset();  // the application alone holds it now: its end is the end of the output
     return tell(JobState::running);
@@ -225,7 +239,8 @@ class Launcher {
   Status cancel() {
     process_.init.kill_and_reap();
     cancelled_ = true;
-    // The command is read, whatever it is: a socket closed over unread data takes what it has just sent with it.
+    // The command is read, whatever it is: a socket closed over unread data takes what it has just sent with
+    // it.
     JobCommand command;
     if (!plan_.listener.receive(command)) return fail(ErrorKind::unavailable, "the listener is gone");
     return tell(JobState::cancelled);

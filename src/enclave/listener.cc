@@ -1,5 +1,6 @@
 #include "enclave/listener.h"
 
+#include <poll.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -12,6 +13,8 @@
 namespace cloister::enclave {
 
 namespace {
+
+constexpr int kExhaustedPause = 50;  // milliseconds
 
 // A place among a bounded number; given back when dropped.
 class Slot {
@@ -34,6 +37,15 @@ class Slot {
   std::atomic<std::size_t>* used_;
 };
 
+// The next connection. Running out of descriptors or memory passes; it must not end the enclave.
+Result<sys::Fd> next_connection(const sys::Fd& listener) {
+  for (;;) {
+    auto connection = sys::accept(listener.get());
+    if (connection || connection.error().kind() != ErrorKind::exhausted) return connection;
+    ::poll(nullptr, 0, kExhaustedPause);
+  }
+}
+
 class Listener {
  public:
   Listener(ListenerChannels channels, Mode mode, crypto::TlsIdentity identity, const Log& log)
@@ -49,7 +61,7 @@ class Listener {
   // Accepts for ever. Each connection has a thread of its own, because TLS and HTTP here are plain loops.
   Status accept_control() {
     for (;;) {
-      auto connection = TRY(sys::accept(control_.get()));
+      auto connection = TRY(next_connection(control_));
       auto slot = Slot::take(connections_, kMaxConnections);
       if (!slot) continue;  // closing it is the answer
       std::thread([this, fd = std::move(connection), slot = std::move(slot)]() mutable {
@@ -61,7 +73,7 @@ class Listener {
 
   Status accept_lanes() {
     for (;;) {
-      auto connection = TRY(sys::accept(lanes_.get()));
+      auto connection = TRY(next_connection(lanes_));
       auto slot = Slot::take(hellos_, kMaxLaneHellos);
       if (!slot) continue;
       std::thread([this, fd = std::move(connection), slot = std::move(slot)]() mutable {

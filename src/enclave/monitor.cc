@@ -82,6 +82,8 @@ class Monitor {
     rlimit descriptors{kMaxDescriptors, kMaxDescriptors};
     ::setrlimit(RLIMIT_NOFILE,
                 &descriptors);  // what a share server may use; the current limit is good enough else
+    rlimit core{1, 1};          // no core dumps of launchers either; 0 would still feed a pipe (core(5))
+    ::setrlimit(RLIMIT_CORE, &core);
     for (const char* name : {"/shares", "/work"})
       TRY(sys::make_directories(options_.state_path + name, 0755));
     for (const auto& name : options_.trust.required_walls) required_.add(TRY(sandbox::wall_from(name)));
@@ -138,7 +140,7 @@ class Monitor {
     auto log = log_.tagged("keeper");
     auto nsm = TRY(options_.open_nsm());
     TRY(wall_in(sandbox::Profile::keeper, kKeeperUser, &options_.proxy, work_path(),
-                {listener.descriptor(), monitor.descriptor()}));
+                {listener.descriptor(), monitor.descriptor(), nsm->descriptor()}));
     return run_keeper(std::move(listener), std::move(monitor), *nsm, options_.trust, options_.proxy, log);
   }
 

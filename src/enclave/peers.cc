@@ -93,7 +93,10 @@ Status ShareServers::ask(Server& server, share::ControlKind kind, std::uint64_t 
   share::ControlMessage message{.kind = kind, .id = ++server.last_id, .session = session};
   TRY(server.control.send(message, fds));
   share::ControlReply reply;
-  TRY(server.control.receive(reply, 0, sys::Deadline::after(kShareReplyTimeout)));
+  // A reply that came too late for an earlier question is passed over.
+  do {
+    TRY(server.control.receive(reply, 0, sys::Deadline::after(kShareReplyTimeout)));
+  } while (reply.id < message.id);
   if (reply.id != message.id) return fail(ErrorKind::internal, "the share server answered another question");
   switch (reply.status) {
     case share::ControlStatus::ok:

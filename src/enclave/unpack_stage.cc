@@ -69,7 +69,8 @@ Status UnpackStage::decrypt(int package_fd, const package::StreamKey& key) {
     return sys::write_all(content_.get(), plaintext, "unpacker");
   });
   content_.reset();
-  // A corrupt package is the root cause of whatever the unpacker says about it; a broken pipe is the other way round.
+  // A corrupt package is the root cause of whatever the unpacker says about it; a broken pipe is the other
+  // way round.
   if (!decrypted && decrypted.error().kind() == ErrorKind::corrupt) return std::unexpected(decrypted.error());
   auto outcome = read_outcome(report_.get());
   if (!outcome) return outcome;

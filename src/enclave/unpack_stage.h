@@ -24,7 +24,8 @@ class UnpackStage {
  public:
   static Result<UnpackStage> start(const UnpackJob& job);
 
-  // package_fd: positioned at the first segment. Success means that the last segment was authenticated and every file is in place.
+  // package_fd: positioned at the first segment. Success means that the last segment was authenticated and
+  // every file is in place.
   Status decrypt(int package_fd, const package::StreamKey& key);
 
  private:

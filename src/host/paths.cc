@@ -21,7 +21,7 @@ Result<Paths> Paths::find(const Environment& environment, bool root) {
   auto user_home = non_empty(environment, "HOME").value_or(root ? "/root" : "");
   auto config = non_empty(environment, "XDG_CONFIG_HOME").value_or(user_home + "/.config");
   auto data = non_empty(environment, "XDG_DATA_HOME").value_or(user_home + "/.local/share");
-  auto runtime = non_empty(environment, "XDG_RUNTIME_DIR").value_or("/tmp");
+  auto runtime = non_empty(environment, "XDG_RUNTIME_DIR").value_or(user_home + "/.local/state");
   Paths out;
   out.home = non_empty(environment, "CLOISTER_HOME").value_or(config + "/cloister");
   out.state =
