@@ -133,13 +133,14 @@ def test_several_jobs_at_once(lab, probe):
     assert {f"job{n}" for n in range(5)} <= set(os.listdir(probe / "output"))
 
 
-def test_two_jobs_share_an_output_directory_only_if_asked(lab, probe):
+def test_two_jobs_share_an_output_directory_only_if_both_say_so(lab, probe):
     (probe / "output" / "started").unlink(missing_ok=True)
-    running = lab.start("user", "run", "probe.cloister", "slow.py")
+    share = ["run", "--share-output", "--", "probe.cloister"]
+    running = lab.start("user", *share, "slow.py")
     assert running.stdout.readline() == b"started\n"
     refused = run_probe(lab, "exit.py", "exit", 0)
     assert refused.returncode == 125 and "same output directory" in refused.stderr and "--output" in refused.stderr
-    shared = lab.run("user", "run", "--share-output", "--", "probe.cloister", "exit.py", "exit", "0")
+    shared = lab.run("user", *share, "exit.py", "exit", "0")
     assert shared.returncode == 0, shared.stderr
     running.send_signal(signal.SIGTERM)
     assert running.wait(timeout=20) == 130
