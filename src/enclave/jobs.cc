@@ -11,9 +11,11 @@ JobTable::~JobTable() = default;
 // One job at a time writes to a directory of the share's output, unless both said that they share it.
 Status JobTable::admit(const ClientId& client, std::string_view output, bool share_output) {
   std::size_t running = 0;
+  std::size_t mine = 0;
   for (const auto& [id, job] : jobs_) {
     if (job->ended()) continue;
     ++running;
+    if (job->client() == client) ++mine;
     auto view = job->view();
     if (job->client() == client && view.output == output && !(share_output && job->shares_output())) {
       Error error(ErrorKind::denied,
@@ -21,6 +23,9 @@ Status JobTable::admit(const ClientId& client, std::string_view output, bool sha
       return std::unexpected(
           std::move(error).with_hint("give this one its own with --output NAME, or pass --share-output"));
     }
+  }
+  if (mine >= kMaxRunningJobsPerClient) {
+    return fail(ErrorKind::exhausted, "{} of your jobs are running, as many as a client may have", mine);
   }
   if (running >= kMaxRunningJobs)
     return fail(ErrorKind::exhausted, "{} jobs are running, as many as this enclave allows", running);

@@ -15,6 +15,7 @@
 
 namespace cloister::enclave {
 
+inline constexpr std::size_t kMaxRunningJobsPerClient = 32;
 inline constexpr std::size_t kMaxRunningJobs = 64;  // of all clients
 inline constexpr std::size_t kMaxJobsPerClient =
     128;  // running and remembered; the oldest ended ones are forgotten first

@@ -4,6 +4,9 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <exception>
+#include <optional>
+#include <system_error>
 #include <thread>
 
 #include "enclave/routes.h"
@@ -64,10 +67,10 @@ class Listener {
       auto connection = TRY(next_connection(control_));
       auto slot = Slot::take(connections_, kMaxConnections);
       if (!slot) continue;  // closing it is the answer
-      std::thread([this, fd = std::move(connection), slot = std::move(slot)]() mutable {
+      in_thread([this, fd = std::move(connection), slot = std::move(slot)]() mutable {
         if (auto served = serve_control(std::move(fd)); !served)
           log_.debug("connection: {}", served.error().message());
-      }).detach();
+      });
     }
   }
 
@@ -76,14 +79,30 @@ class Listener {
       auto connection = TRY(next_connection(lanes_));
       auto slot = Slot::take(hellos_, kMaxLaneHellos);
       if (!slot) continue;
-      std::thread([this, fd = std::move(connection), slot = std::move(slot)]() mutable {
+      in_thread([this, fd = std::move(connection), slot = std::move(slot)]() mutable {
         if (auto admitted = admit_lane(std::move(fd)); !admitted)
           log_.info("lane refused: {}", admitted.error().message());
-      }).detach();
+      });
     }
   }
 
  private:
+  // One connection may fail for want of a thread or of memory; the others and the enclave go on.
+  template <class Body>
+  void in_thread(Body body) {
+    try {
+      std::thread([this, body = std::move(body)]() mutable {
+        try {
+          body();
+        } catch (const std::exception& error) {
+          log_.warning("connection: {}", error.what());
+        }
+      }).detach();
+    } catch (const std::system_error& error) {
+      log_.warning("no thread for a connection: {}", error.what());
+    }
+  }
+
   Status serve_control(sys::Fd fd) {
     auto transport = std::make_unique<sys::FdStream>(std::move(fd));
     transport->set_deadline(sys::Deadline::after(kHandshakeTimeout));

@@ -67,10 +67,11 @@ Status KeeperPeer::hand_over(JobId job, const kms::Credentials& credentials) {
 
 Status ShareServers::open(const ClientId& client) {
   std::lock_guard lock(mutex_);
-  if (servers_.contains(client)) return {};
+  auto found = servers_.find(client);
+  if (found != servers_.end() && !found->second->gone) return {};
   auto server = std::make_shared<Server>();
   server->control = TRY(monitor_.open_share(client));
-  servers_.emplace(client, std::move(server));
+  servers_.insert_or_assign(client, std::move(server));
   return {};
 }
 
@@ -91,11 +92,15 @@ Status ShareServers::ask(Server& server, share::ControlKind kind, std::uint64_t 
                          std::span<const int> fds) {
   std::lock_guard lock(server.mutex);
   share::ControlMessage message{.kind = kind, .id = ++server.last_id, .session = session};
-  TRY(server.control.send(message, fds));
+  auto sent = server.control.send(message, fds);
+  server.gone = !sent.has_value();
+  TRY(std::move(sent));
   share::ControlReply reply;
   // A reply that came too late for an earlier question is passed over.
   do {
-    TRY(server.control.receive(reply, 0, sys::Deadline::after(kShareReplyTimeout)));
+    auto received = server.control.receive(reply, 0, sys::Deadline::after(kShareReplyTimeout));
+    server.gone = !received.has_value();
+    TRY(std::move(received));
   } while (reply.id < message.id);
   if (reply.id != message.id) return fail(ErrorKind::internal, "the share server answered another question");
   switch (reply.status) {

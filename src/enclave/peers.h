@@ -2,6 +2,7 @@
 // answer at a time; thread-safe.
 #pragma once
 
+#include <atomic>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -63,6 +64,7 @@ class ShareServers {
     std::mutex mutex;
     sys::MessageSocket control;
     std::uint64_t last_id = 0;
+    std::atomic<bool> gone = false;  // its process has died: the next open() asks for another
   };
   static Status ask(Server& server, share::ControlKind kind, std::uint64_t session, std::span<const int> fds);
   Result<std::shared_ptr<Server>> find(const ClientId& client);
