@@ -14,10 +14,7 @@ void EventLog::append(std::string line) {
     while (bytes_ + line.size() > kMaxEventBytes && first_ < furthest_read_) drop_oldest();
     return bytes_ + line.size() <= kMaxEventBytes;
   });
-  while (!lines_.empty() && bytes_ + line.size() > kMaxEventBytes) {
-    if (first_ >= furthest_read_) dropped_bytes_ += lines_.front().size();
-    drop_oldest();
-  }
+  while (!lines_.empty() && bytes_ + line.size() > kMaxEventBytes) drop_oldest();
   bytes_ += line.size();
   lines_.push_back(std::move(line));
   changed_.notify_all();
@@ -37,8 +34,14 @@ void EventLog::abandon() {
   changed_.notify_all();
 }
 
+std::size_t EventLog::bytes() {
+  std::lock_guard lock(mutex_);
+  return bytes_;
+}
+
 void EventLog::drop_oldest() {
   bytes_ -= lines_.front().size();
+  dropped_bytes_ += lines_.front().size();
   lines_.pop_front();
   ++first_;
 }
@@ -46,7 +49,6 @@ void EventLog::drop_oldest() {
 EventLog::Follower::Follower(EventLog& log) : log_(log) {
   std::lock_guard lock(log_.mutex_);
   ++log_.followers_;
-  position_ = log_.first_;
 }
 
 EventLog::Follower::~Follower() {
@@ -55,19 +57,24 @@ EventLog::Follower::~Follower() {
   log_.changed_.notify_all();
 }
 
-std::optional<std::string> EventLog::Follower::next() {
+// What was dropped between the last event given and the oldest kept.
+std::optional<std::string> EventLog::Follower::gap() {
+  if (position_ >= log_.first_) return std::nullopt;
+  position_ = log_.first_;
+  auto lost = log_.dropped_bytes_ - std::exchange(byte_position_, log_.dropped_bytes_);
+  return fmt::format(R"({{"event":"dropped","bytes":{}}})", lost);
+}
+
+std::optional<std::string> EventLog::Follower::next(std::chrono::milliseconds patience) {
   std::unique_lock lock(log_.mutex_);
-  if (log_.dropped_bytes_ > 0 && position_ <= log_.first_) {
-    auto dropped = std::exchange(log_.dropped_bytes_, 0);
-    position_ = log_.first_;
-    return fmt::format(R"({{"event":"dropped","bytes":{}}})", dropped);
-  }
-  position_ = std::max(position_, log_.first_);
-  log_.changed_.wait(lock, [&] { return log_.finished_ || position_ < log_.first_ + log_.lines_.size(); });
-  position_ = std::max(position_, log_.first_);
+  bool spoken = log_.changed_.wait_for(
+      lock, patience, [&] { return log_.finished_ || position_ < log_.first_ + log_.lines_.size(); });
+  if (auto lost = gap()) return lost;
+  if (!spoken) return R"({"event":"alive"})";
   if (position_ >= log_.first_ + log_.lines_.size()) return std::nullopt;
   auto line = log_.lines_[position_ - log_.first_];
   ++position_;
+  byte_position_ += line.size();
   log_.furthest_read_ = std::max(log_.furthest_read_, position_);
   log_.changed_.notify_all();
   return line;

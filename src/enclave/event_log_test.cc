@@ -1,5 +1,6 @@
 #include "enclave/event_log.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <thread>
@@ -36,19 +37,45 @@ TEST(EventLog, AFollowerWaitsForWhatComesLater) {
 
 TEST(EventLog, WithoutFollowersTheOldestGoAndTheGapIsTold) {
   EventLog log;
-  const std::string piece(1024 * 1024, 'x');
+  const std::string piece(kMaxEventBytes / 4, 'x');
   for (int i = 0; i < 6; ++i) log.append(piece + std::to_string(i));
   log.finish("end");
-  auto seen = read_all(log);
-  ASSERT_GE(seen.size(), 3u);
-  EXPECT_TRUE(seen.front().starts_with(R"({"event":"dropped","bytes":)")) << seen.front().substr(0, 60);
-  EXPECT_EQ(seen[seen.size() - 2].back(), '5');
-  EXPECT_EQ(seen.back(), "end");
+  auto gap = fmt::format(R"({{"event":"dropped","bytes":{}}})", 3 * (piece.size() + 1));
+  for (int follower = 0; follower < 2; ++follower) {
+    auto seen = read_all(log);
+    ASSERT_EQ(seen.size(), 5u);
+    EXPECT_EQ(seen.front(), gap) << "follower " << follower;
+    EXPECT_EQ(seen[3].back(), '5');
+    EXPECT_EQ(seen.back(), "end");
+  }
+}
+
+TEST(EventLog, AFollowerThatFellBehindAFasterOneIsToldWhatItMissed) {
+  EventLog log;
+  const std::string piece(kMaxEventBytes / 2, 'x');
+  EventLog::Follower fast(log);
+  EventLog::Follower slow(log);
+  log.append(piece);
+  EXPECT_EQ(slow.next(), piece);
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(fast.next(), piece);
+    log.append(piece);
+  }
+  EXPECT_EQ(slow.next(), fmt::format(R"({{"event":"dropped","bytes":{}}})", piece.size()));
+  EXPECT_EQ(slow.next(), piece);
+}
+
+TEST(EventLog, SilenceIsASignOfLife) {
+  EventLog log;
+  EventLog::Follower follower(log);
+  EXPECT_EQ(follower.next(std::chrono::milliseconds(1)), R"({"event":"alive"})");
+  log.append("a");
+  EXPECT_EQ(follower.next(), "a");
 }
 
 TEST(EventLog, ASlowFollowerHoldsTheWriterAndLosesNothing) {
   EventLog log;
-  const std::string piece(512 * 1024, 'x');
+  const std::string piece(kMaxEventBytes / 8, 'x');
   std::size_t pieces = 0;
   EventLog::Follower follower(log);
   std::thread writer([&] {
@@ -66,7 +93,7 @@ TEST(EventLog, ASlowFollowerHoldsTheWriterAndLosesNothing) {
 TEST(EventLog, AbandoningFreesAWaitingWriter) {
   EventLog log;
   EventLog::Follower follower(log);
-  const std::string piece(3 * 1024 * 1024, 'x');
+  const std::string piece(kMaxEventBytes / 4 * 3, 'x');
   log.append(piece);
   std::thread writer([&] { log.append(piece); });
   log.abandon();

@@ -4,7 +4,10 @@
 #include <unistd.h>
 
 #include <array>
+#include <exception>
 #include <nlohmann/json.hpp>
+#include <system_error>
+#include <utility>
 
 #include "codec/base64.h"
 #include "codec/cbor.h"
@@ -83,10 +86,16 @@ Job::~Job() {
   if (follower_.joinable()) follower_.join();
 }
 
-void Job::follow(sys::MessageSocket launcher, sys::Fd output, std::function<void()> on_end) {
+Status Job::follow(sys::MessageSocket launcher, sys::Fd output, std::function<void()> on_end) {
   launcher_ = std::move(launcher);
   output_ = std::move(output);
-  follower_ = std::thread([this, on_end = std::move(on_end)] { run(on_end); });
+  try {
+    follower_ = std::thread([this, on_end = std::move(on_end)] { run(on_end); });
+  } catch (const std::system_error& error) {
+    launcher_ = {};
+    return fail(ErrorKind::exhausted, "no thread to follow the job: {}", error.what());
+  }
+  return {};
 }
 
 JobView Job::view() const {
@@ -101,32 +110,47 @@ bool Job::ended() const {
 
 Status Job::cancel() {
   std::lock_guard lock(mutex_);
-  if (!launcher_) return {};
+  // Once: a launcher reads one command, and what it has sent last is lost if it closes over a second.
+  if (!launcher_ || std::exchange(cancel_sent_, true)) return {};
   auto sent = launcher_.send(JobCommand{.kind = JobCommandKind::cancel});
   // A launcher that is gone has ended the job already.
   if (!sent && sent.error().kind() != ErrorKind::unavailable) return sent;
   return {};
 }
 
-// Output first, then the end: whatever the application wrote is told before its exit is. The pipe ends when
-// the last process of the job has gone, and the launcher says how it ended after that.
+// The job's thread: nothing that goes wrong with one job may end the enclave.
 void Job::run(const std::function<void()>& on_end) {
-  bool output_open = true;
-  bool launcher_open = true;
-  while (output_open || launcher_open) {
-    std::array<pollfd, 2> entries{{{output_open ? output_.get() : -1, POLLIN, 0},
-                                   {launcher_open ? launcher_.descriptor() : -1, POLLIN, 0}}};
-    if (::poll(entries.data(), entries.size(), -1) < 0 && errno != EINTR) break;
-    if (entries[1].revents != 0) launcher_open = read_notice();
-    if (entries[0].revents != 0) output_open = read_output();
+  try {
+    follow_to_the_end();
+  } catch (const std::exception& error) {
+    std::lock_guard lock(mutex_);
+    view_.error = Error(ErrorKind::exhausted, fmt::format("the job's output: {}", error.what()));
   }
-  // Ended jobs are remembered; their descriptors must not be.
+  // Ended jobs are remembered; their descriptors must not be. Closing the channel ends a launcher that still
+  // runs.
   output_.reset();
   {
     std::lock_guard lock(mutex_);
     launcher_ = {};
   }
   finish(on_end);
+}
+
+// Output first, then the end: whatever the application wrote is told before its exit is. The pipe ends when
+// the last process of the job has gone, and the launcher says how it ended after that.
+void Job::follow_to_the_end() {
+  bool output_open = true;
+  bool launcher_open = true;
+  while (output_open || launcher_open) {
+    std::array<pollfd, 2> entries{{{output_open ? output_.get() : -1, POLLIN, 0},
+                                   {launcher_open ? launcher_.descriptor() : -1, POLLIN, 0}}};
+    int ready =
+        ::poll(entries.data(), entries.size(), launcher_open ? -1 : static_cast<int>(kOutputGrace.count()));
+    if (ready < 0 && errno != EINTR) return;
+    if (ready == 0) return;
+    if (entries[1].revents != 0) launcher_open = read_notice();
+    if (entries[0].revents != 0) output_open = read_output();
+  }
 }
 
 bool Job::read_output() {

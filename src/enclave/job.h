@@ -8,14 +8,18 @@
 
 namespace cloister::enclave {
 
+// How long the output may go on after its launcher has ended: the job's processes have ended with it, so only
+// a pipe that they passed on to another job is still open then.
+inline constexpr sys::milliseconds kOutputGrace = sys::seconds(2);
+
 class Job {
  public:
   Job(ClientId client, const JobOrder& order, bool shares_output, std::uint64_t sequence);
   ~Job();
 
   // Takes the launcher's channel and the output pipe, and follows them in a thread. on_end runs before the
-  // last event is given.
-  void follow(sys::MessageSocket launcher, sys::Fd output, std::function<void()> on_end);
+  // last event is given. exhausted: no thread to be had; the launcher's channel is closed, which ends it.
+  Status follow(sys::MessageSocket launcher, sys::Fd output, std::function<void()> on_end);
 
   JobView view() const;
   bool ended() const;
@@ -27,6 +31,7 @@ class Job {
 
  private:
   void run(const std::function<void()>& on_end);
+  void follow_to_the_end();
   bool read_output();
   bool read_notice();
   void emit_output(ByteView bytes);
@@ -42,6 +47,7 @@ class Job {
   EventLog events_;
   sys::MessageSocket launcher_;
   sys::Fd output_;
+  bool cancel_sent_ = false;
   Bytes partial_;  // the beginning of a UTF-8 sequence whose rest has not come yet
   std::thread follower_;
 };

@@ -51,11 +51,15 @@ Result<sandbox::WallReport> build_walls(const JobProcessPlan& plan, std::initial
   walls.profile = sandbox::Profile::job;
   walls.uid = walls.gid = plan.user;
   // The root shows nothing but what the job may reach; Landlock says the same once more, in another part of
-  // the kernel.
+  // the kernel. And it keeps sockets out of the share: two jobs that meet at one could pass descriptors.
   walls.landlock =
-      std::vector<sandbox::LandlockRule>{{"/", sandbox::kRead | sandbox::kWrite | sandbox::kExecute}};
+      std::vector<sandbox::LandlockRule>{{"/", sandbox::kRead | sandbox::kWrite | sandbox::kExecute},
+                                         {"/tmp", sandbox::kSockets},
+                                         {kPackageDirectory, sandbox::kSockets},
+                                         {"/dev/shm", sandbox::kSockets}};
   walls.limits = resource_limits(plan, report);
   walls.keep_fds = keep;
+  walls.minimum.add(plan.required);
   report.merge(TRY(sandbox::contain(walls)));
   TRY(report.require(plan.required));
   return report;

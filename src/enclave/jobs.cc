@@ -32,16 +32,28 @@ Status JobTable::admit(const ClientId& client, std::string_view output, bool sha
   return {};
 }
 
+// Ended jobs of this client go, the oldest first, until there is room for another.
 void JobTable::forget_oldest(const ClientId& client) {
+  auto ended = jobs_of(client);  // the newest first
+  std::size_t count = ended.size();
+  std::erase_if(ended, [](const auto& job) { return !job->ended(); });
+  std::size_t bytes = 0;
+  for (const auto& job : ended) bytes += job->events().bytes();
+  for (; !ended.empty() && (count >= kMaxJobsPerClient || bytes > kMaxEndedEventBytes); --count) {
+    bytes -= ended.back()->events().bytes();
+    jobs_.erase(ended.back()->view().id);
+    ended.pop_back();
+  }
+}
+
+std::vector<std::shared_ptr<Job>> JobTable::jobs_of(const ClientId& client) const {
   std::vector<std::shared_ptr<Job>> mine;
   for (const auto& [id, job] : jobs_) {
     if (job->client() == client) mine.push_back(job);
   }
-  if (mine.size() < kMaxJobsPerClient) return;
-  std::erase_if(mine, [](const auto& job) { return !job->ended(); });
-  auto oldest = std::min_element(mine.begin(), mine.end(),
-                                 [](const auto& a, const auto& b) { return a->sequence() < b->sequence(); });
-  if (oldest != mine.end()) jobs_.erase((*oldest)->view().id);
+  std::sort(mine.begin(), mine.end(),
+            [](const auto& a, const auto& b) { return a->sequence() > b->sequence(); });
+  return mine;
 }
 
 Result<JobView> JobTable::start(const ClientId& client, const JobOrder& order, bool share_output) {
@@ -50,11 +62,11 @@ Result<JobView> JobTable::start(const ClientId& client, const JobOrder& order, b
   forget_oldest(client);
   auto started = TRY(monitor_.start_job(client, order));
   auto job = std::make_shared<Job>(client, order, share_output, ++started_);
-  jobs_[order.id] = job;
-  job->follow(std::move(started.launcher), std::move(started.standard_output), [this, client] {
+  TRY(job->follow(std::move(started.launcher), std::move(started.standard_output), [this, client] {
     if (auto told = shares_.invalidate(client); !told)
       log_.warning("invalidate a share: {}", told.error().message());
-  });
+  }));
+  jobs_[order.id] = job;
   return job->view();
 }
 
@@ -71,12 +83,8 @@ std::vector<JobView> JobTable::list(const ClientId& client) {
   std::vector<std::shared_ptr<Job>> mine;
   {
     std::lock_guard lock(mutex_);
-    for (const auto& [id, job] : jobs_) {
-      if (job->client() == client) mine.push_back(job);
-    }
+    mine = jobs_of(client);
   }
-  std::sort(mine.begin(), mine.end(),
-            [](const auto& a, const auto& b) { return a->sequence() > b->sequence(); });
   std::vector<JobView> out;
   for (const auto& job : mine) out.push_back(job->view());
   return out;

@@ -15,10 +15,11 @@
 
 namespace cloister::enclave {
 
-inline constexpr std::size_t kMaxRunningJobsPerClient = 32;
-inline constexpr std::size_t kMaxRunningJobs = 64;  // of all clients
+inline constexpr std::size_t kMaxRunningJobsPerClient = 64;
+inline constexpr std::size_t kMaxRunningJobs = 128;  // of all clients
 inline constexpr std::size_t kMaxJobsPerClient =
     128;  // running and remembered; the oldest ended ones are forgotten first
+inline constexpr std::size_t kMaxEndedEventBytes = 16 * 1024 * 1024;  // of a client's ended jobs, likewise
 
 // A snapshot of one job.
 struct JobView {
@@ -63,6 +64,7 @@ class JobTable {
   Result<std::shared_ptr<Job>> find(const ClientId& client, JobId id);
   Status admit(const ClientId& client, std::string_view output, bool share_output);
   void forget_oldest(const ClientId& client);
+  std::vector<std::shared_ptr<Job>> jobs_of(const ClientId& client) const;  // the newest first
 
   MonitorPeer& monitor_;
   ShareServers& shares_;

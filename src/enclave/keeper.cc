@@ -4,8 +4,10 @@
 
 #include <array>
 #include <atomic>
+#include <exception>
 #include <map>
 #include <mutex>
+#include <system_error>
 #include <thread>
 
 #include "enclave/key_release.h"
@@ -15,6 +17,7 @@ namespace cloister::enclave {
 namespace {
 
 constexpr std::size_t kKeysAhead = 2;
+constexpr int kSweepPause = 5000;  // milliseconds between two looks at what has expired
 constexpr sys::milliseconds kKeyRequestTimeout = sys::seconds(30);  // from a launcher's start to its request
 
 Secret secret_of(std::string_view text) {
@@ -38,6 +41,15 @@ class PendingCredentials {
     auto found = pending_.extract(job);
     if (found.empty()) return fail(ErrorKind::denied, "no credentials came with this job");
     return std::move(found.mapped().credentials);
+  }
+  void forget(JobId job) {
+    std::lock_guard lock(mutex_);
+    pending_.erase(job);
+    drop_expired();
+  }
+  void sweep() {
+    std::lock_guard lock(mutex_);
+    drop_expired();
   }
 
  private:
@@ -77,14 +89,19 @@ class Keeper {
     auto fds = TRY(monitor.receive(job, 1));
     if (fds.size() != 1) return fail(ErrorKind::internal, "a new job without its channel");
     if (active_.load() >= kMaxJobsAtOnce) return {};  // closing the channel tells the launcher
-    ++active_;
-    std::thread([this, id = job.job, channel = sys::MessageSocket(std::move(fds[0]))] {
-      if (auto served = serve(id, channel); !served)
-        log_.warning("job {:016x}: {}", id, served.error().message());
-      --active_;
-    }).detach();
+    try {
+      std::thread([this, id = job.job, channel = sys::MessageSocket(std::move(fds[0]))] {
+        ++active_;
+        serve_guarded(id, channel);
+        --active_;
+      }).detach();
+    } catch (const std::system_error& error) {
+      log_.warning("no thread for job {:016x}: {}", job.job, error.what());
+    }
     return {};
   }
+
+  void sweep() { pending_.sweep(); }
 
  private:
   Status dispatch(const KeeperRequest& request, KeeperReply& reply) {
@@ -93,6 +110,9 @@ class Keeper {
         return attest(request, reply);
       case KeeperCall::credentials:
         return accept_credentials(request);
+      case KeeperCall::forget:
+        pending_.forget(request.job);
+        return {};
     }
     return fail(ErrorKind::invalid, "unknown call");
   }
@@ -117,14 +137,28 @@ class Keeper {
     return pending_.put(request.job, std::move(credentials));
   }
 
-  Status serve(JobId job, const sys::MessageSocket& launcher) {
-    KeyRequest request;
-    if (auto asked = launcher.receive(request, 0, sys::Deadline::after(kKeyRequestTimeout)); !asked) {
-      (void)pending_.take(job).has_value();  // a job that ended before it asked leaves no credentials behind
-      return std::unexpected(asked.error());
+  // What goes wrong with one job, want of memory included, must not end the keeper. A job that ends before
+  // its key was asked for leaves no credentials behind.
+  void serve_guarded(JobId job, const sys::MessageSocket& launcher) {
+    try {
+      if (auto served = serve(job, launcher); !served)
+        log_.warning("job {:016x}: {}", job, served.error().message());
+    } catch (const std::exception& error) {
+      log_.warning("job {:016x}: {}", job, error.what());
     }
+    pending_.forget(job);
+  }
+
+  Status serve(JobId job, const sys::MessageSocket& launcher) {
+    auto request = std::make_unique<KeyRequest>();
+    TRY(launcher.receive(*request, 0, sys::Deadline::after(kKeyRequestTimeout)));
+    HeaderVerdict verdict;
+    auto package = verify(job, *request);
+    if (!package) verdict.error.set(package.error());
+    TRY(launcher.send(verdict));
+    if (!package) return std::unexpected(package.error());
     KeyReply reply;
-    auto key = release_key(job, request);
+    auto key = release_key(job, *package, request->content_header);
     if (key) {
       std::copy_n(key->key.view().begin(), sizeof reply.key, reply.key);
       std::copy(key->nonce_prefix.begin(), key->nonce_prefix.end(), reply.nonce_prefix);
@@ -136,13 +170,16 @@ class Keeper {
     return sent;
   }
 
-  Result<package::StreamKey> release_key(JobId job, const KeyRequest& request) {
-    auto credentials = TRY(pending_.take(job));
+  static Result<VerifiedHeader> verify(JobId job, const KeyRequest& request) {
     if (request.job != job) return fail(ErrorKind::denied, "a launcher asks for another job's key");
     if (request.prefix_size > sizeof request.prefix)
       return fail(ErrorKind::invalid, "a prefix of {} bytes", request.prefix_size);
-    return release_.release(ByteView(request.prefix).first(request.prefix_size), request.content_header,
-                            request.signers, credentials);
+    return KeyRelease::verify(ByteView(request.prefix).first(request.prefix_size), request.signers);
+  }
+
+  Result<package::StreamKey> release_key(JobId job, const VerifiedHeader& package, ByteView content_header) {
+    auto credentials = TRY(pending_.take(job));
+    return release_.release(package, content_header, credentials);
   }
 
   attestation::NsmDevice& nsm_;
@@ -163,10 +200,11 @@ Status run_keeper(sys::MessageSocket listener, sys::MessageSocket monitor, attes
   auto& keeper = *new Keeper(nsm, trust, proxy, log);
   for (;;) {
     std::array<pollfd, 2> entries{{{listener.descriptor(), POLLIN, 0}, {monitor.descriptor(), POLLIN, 0}}};
-    if (::poll(entries.data(), entries.size(), -1) < 0) {
+    if (::poll(entries.data(), entries.size(), kSweepPause) < 0) {
       if (errno == EINTR) continue;
       return fail_errno("poll");
     }
+    keeper.sweep();
     if (entries[0].revents != 0) TRY(keeper.answer(listener));
     if (entries[1].revents != 0) TRY(keeper.admit(monitor));
   }

@@ -11,7 +11,7 @@
 
 namespace cloister::enclave {
 
-inline constexpr std::size_t kMaxJobsAtOnce = 64;
+inline constexpr std::size_t kMaxJobsAtOnce = 128;
 inline constexpr sys::milliseconds kCredentialsLifetime =
     sys::seconds(60);  // from their arrival to the key request
 

@@ -14,9 +14,7 @@ constexpr unsigned kHttpsPort = 443;
 
 }  // namespace
 
-Result<package::StreamKey> KeyRelease::release(ByteView prefix, ByteView content_header,
-                                               const PinnedSigners& pinned,
-                                               const kms::Credentials& credentials) {
+Result<VerifiedHeader> KeyRelease::verify(ByteView prefix, const PinnedSigners& pinned) {
   auto header = TRY(package::parse_prefix(prefix));
   TRY(header.verify_signature());
   if (auto signer = header.signer_fingerprint(); !pinned.contains(signer)) {
@@ -25,9 +23,14 @@ Result<package::StreamKey> KeyRelease::release(ByteView prefix, ByteView content
     return std::unexpected(std::move(error).with_hint(fmt::format(
         "compare this fingerprint with its owner, then: cloister signer add NAME {}", to_hex(signer))));
   }
-  auto key = TRY(data_key(header, credentials));
-  TRY(package::check_commitment(key, header));
-  return package::derive_stream_key(key, prefix, content_header);
+  return VerifiedHeader(std::move(header), prefix);
+}
+
+Result<package::StreamKey> KeyRelease::release(const VerifiedHeader& package, ByteView content_header,
+                                               const kms::Credentials& credentials) {
+  auto key = TRY(data_key(package.header(), credentials));
+  TRY(package::check_commitment(key, package.header()));
+  return package::derive_stream_key(key, package.prefix(), content_header);
 }
 
 // Rule 8: KeyId and context come from the signed header, the answer must name the same key, carry an envelope

@@ -16,15 +16,31 @@ namespace cloister::enclave {
 
 inline constexpr sys::milliseconds kKeyReleaseTimeout = sys::seconds(60);
 
+// A header that verify() has passed, with the bytes it was read from: nobody else can make one.
+class VerifiedHeader {
+ public:
+  const package::Header& header() const { return header_; }
+  ByteView prefix() const { return prefix_; }
+
+ private:
+  friend class KeyRelease;
+  VerifiedHeader(package::Header header, ByteView prefix)
+      : header_(std::move(header)), prefix_(to_bytes(prefix)) {}
+  package::Header header_;
+  Bytes prefix_;
+};
+
 class KeyRelease {
  public:
   KeyRelease(const Trust& trust, attestation::NsmDevice& nsm, RecipientKeys& keys, kms::Connector connect,
              const sys::Clock& clock)
       : trust_(trust), nsm_(nsm), keys_(keys), connect_(std::move(connect)), clock_(clock) {}
 
-  // prefix: the package's bytes before its content. denied: unknown signer, or KMS refuses. corrupt:
-  // signature, envelope or commitment.
-  Result<package::StreamKey> release(ByteView prefix, ByteView content_header, const PinnedSigners& pinned,
+  // prefix: the package's bytes before its content. corrupt: malformed, or the signature is wrong. denied:
+  // none of these signers made it.
+  static Result<VerifiedHeader> verify(ByteView prefix, const PinnedSigners& pinned);
+  // denied: KMS refuses. corrupt: envelope or commitment.
+  Result<package::StreamKey> release(const VerifiedHeader& package, ByteView content_header,
                                      const kms::Credentials& credentials);
 
  private:

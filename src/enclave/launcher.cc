@@ -60,14 +60,16 @@ class Launcher {
     choose_user();
     share_ = TRY(sys::Dir::open(plan_.share_path));
     TRY(open_package());
+    TRY(have_it_verified());
     TRY(make_package_directory());
     auto stage = TRY(UnpackStage::start({.directory = package_path(),
                                          .work_path = root_path(),
                                          .user = user_,
-                                         .limits = package::unpack_limits(start_.header)}));
-    auto key = TRY(ask_for_key());
+                                         .limits = unpack_limits(),
+                                         .required_walls = plan_.required_walls}));
+    auto key = TRY(receive_key());
     TRY(tell(JobState::unpacking));
-    TRY(stage.decrypt(package_.get(), key));
+    TRY(stage.decrypt(package_.get(), key, [this] { return check_cancelled(); }));
     package_.reset();
     return choose();
   }
@@ -81,11 +83,13 @@ class Launcher {
       return fail(ErrorKind::not_found, "the shared folder has no file '{}'", path);
     }
     package_ = TRY(std::move(opened));
-    start_ = TRY(package::read_start(package_.get()).context(path));
+    start_ = TRY(package::read_raw_start(package_.get()).context(path));
     return {};
   }
 
-  Result<package::StreamKey> ask_for_key() {
+  // The keeper, which has seccomp and no root, reads the header first; here it is parsed once a signer that
+  // the caller has pinned answers for it.
+  Status have_it_verified() {
     auto request = std::make_unique<KeyRequest>();
     if (start_.prefix.size() > sizeof request->prefix)
       return fail(ErrorKind::internal, "a prefix of {} bytes", start_.prefix.size());
@@ -95,8 +99,44 @@ class Launcher {
     std::copy(start_.prefix.begin(), start_.prefix.end(), request->prefix);
     std::copy(start_.stream_header.begin(), start_.stream_header.end(), request->content_header);
     TRY(plan_.keeper.send(*request));
+    HeaderVerdict verdict;
+    TRY(receive_from_keeper(verdict));
+    if (verdict.error.is_error()) return std::unexpected(verdict.error.to_error());
+    header_ = TRY(package::parse_prefix(start_.prefix));
+    return {};
+  }
+
+  // A cancellation does not wait for KMS.
+  template <class Message>
+  Status receive_from_keeper(Message& message) {
+    auto deadline = sys::Deadline::after(kKeyReplyTimeout);
+    std::array<pollfd, 2> entries{
+        {{plan_.keeper.descriptor(), POLLIN, 0}, {plan_.listener.descriptor(), POLLIN, 0}}};
+    while (::poll(entries.data(), entries.size(), deadline.poll_timeout()) < 0) {
+      if (errno != EINTR) return fail_errno("poll");
+    }
+    if (entries[0].revents == 0) TRY(check_cancelled());
+    TRY(plan_.keeper.receive(message, 0, deadline).context("keeper"));
+    return {};
+  }
+
+  // Success: go on.
+  Status check_cancelled() {
+    if (!cancel_is_waiting()) return {};
+    TRY(cancel());
+    return fail(ErrorKind::denied, "cancelled");
+  }
+
+  // What the signer asks for, as far as this enclave has it.
+  package::UnpackLimits unpack_limits() const {
+    auto limits = package::unpack_limits(header_);
+    limits.max_bytes = std::min(limits.max_bytes, plan_.memory_bytes / 2);
+    return limits;
+  }
+
+  Result<package::StreamKey> receive_key() {
     KeyReply reply;
-    TRY(plan_.keeper.receive(reply, 0, sys::Deadline::after(kKeyReplyTimeout)).context("keeper"));
+    TRY(receive_from_keeper(reply));
     if (reply.error.is_error()) return std::unexpected(reply.error.to_error());
     package::StreamKey key{.key = Secret(ByteView(reply.key))};
     std::copy(std::begin(reply.nonce_prefix), std::end(reply.nonce_prefix), key.nonce_prefix.begin());
@@ -107,7 +147,7 @@ class Launcher {
   // A tmpfs that only this process's mount namespace has.
   Status make_package_directory() {
     for (const auto& path : {package_path(), root_path()}) TRY(sys::make_directories(path, 0755));
-    auto limits = package::unpack_limits(start_.header);
+    auto limits = unpack_limits();
     auto tmpfs = TRY(sandbox::make_tmpfs({.size_bytes = limits.max_bytes + kMib,
                                           .inodes = limits.max_entries + 1,
                                           .mode = 0700,
@@ -118,7 +158,7 @@ class Launcher {
 
   Status choose() {
     auto unpacked = TRY(sys::Dir::open(package_path()));
-    manifest_ = TRY(package::load_manifest(unpacked, start_.header));
+    manifest_ = TRY(package::load_manifest(unpacked, header_));
     std::string entry(plan_.order->entry.view());
     auto arguments = TRY(order_arguments());
     if (auto allowed = manifest_.check_run(entry, arguments); !allowed) return not_runnable(allowed.error());
@@ -148,7 +188,7 @@ class Launcher {
     return out;
   }
 
-  // A cancellation that came while the package was opened: the application then never starts.
+  // The listener asks for the end, or is gone.
   bool cancel_is_waiting() const {
     pollfd entry{plan_.listener.descriptor(), POLLIN, 0};
     return ::poll(&entry, 1, 0) > 0;
@@ -265,7 +305,7 @@ class Launcher {
   Status tell(JobState state) {
     JobNotice notice{.state = state};
     if (state != JobState::starting) {
-      auto identity = start_.header.identity();
+      auto identity = header_.identity();
       TRY(notice.name.set(identity.name, "name"));
       TRY(notice.release.set(identity.release, "release"));
       notice.signer = identity.signer;
@@ -301,7 +341,8 @@ class Launcher {
   sandbox::WallReport walls_;  // those that the launcher builds
   sys::Dir share_;
   sys::Fd package_;
-  package::PackageStart start_;
+  package::RawStart start_;
+  package::Header header_;
   package::Manifest manifest_;
   Command command_;
   std::optional<sandbox::Cgroup> cgroup_;

@@ -3,13 +3,13 @@
 #include <poll.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <exception>
 #include <optional>
 #include <system_error>
 #include <thread>
 
 #include "enclave/routes.h"
+#include "enclave/slots.h"
 #include "share/lane.h"
 #include "sys/endpoint.h"
 
@@ -18,27 +18,10 @@ namespace cloister::enclave {
 namespace {
 
 constexpr int kExhaustedPause = 50;  // milliseconds
+constexpr ClientId kStranger{};      // whoever has not shown a key yet
 
-// A place among a bounded number; given back when dropped.
-class Slot {
- public:
-  static std::optional<Slot> take(std::atomic<std::size_t>& used, std::size_t limit) {
-    if (used.fetch_add(1) >= limit) {
-      used.fetch_sub(1);
-      return std::nullopt;
-    }
-    return Slot(used);
-  }
-  Slot(Slot&& other) noexcept : used_(std::exchange(other.used_, nullptr)) {}
-  Slot& operator=(Slot&&) = delete;
-  ~Slot() {
-    if (used_ != nullptr) used_->fetch_sub(1);
-  }
-
- private:
-  explicit Slot(std::atomic<std::size_t>& used) : used_(&used) {}
-  std::atomic<std::size_t>* used_;
-};
+constexpr http::ServerLimits kRefusal{
+    .request = sys::seconds(2), .idle = sys::milliseconds(1), .write = sys::seconds(2)};
 
 // The next connection. Running out of descriptors or memory passes; it must not end the enclave.
 Result<sys::Fd> next_connection(const sys::Fd& listener) {
@@ -65,10 +48,10 @@ class Listener {
   Status accept_control() {
     for (;;) {
       auto connection = TRY(next_connection(control_));
-      auto slot = Slot::take(connections_, kMaxConnections);
+      auto slot = handshakes_.take(kStranger);
       if (!slot) continue;  // closing it is the answer
       in_thread([this, fd = std::move(connection), slot = std::move(slot)]() mutable {
-        if (auto served = serve_control(std::move(fd)); !served)
+        if (auto served = serve_control(std::move(fd), std::move(slot)); !served)
           log_.debug("connection: {}", served.error().message());
       });
     }
@@ -77,7 +60,7 @@ class Listener {
   Status accept_lanes() {
     for (;;) {
       auto connection = TRY(next_connection(lanes_));
-      auto slot = Slot::take(hellos_, kMaxLaneHellos);
+      auto slot = hellos_.take(kStranger);
       if (!slot) continue;
       in_thread([this, fd = std::move(connection), slot = std::move(slot)]() mutable {
         if (auto admitted = admit_lane(std::move(fd)); !admitted)
@@ -103,13 +86,24 @@ class Listener {
     }
   }
 
-  Status serve_control(sys::Fd fd) {
+  Status serve_control(sys::Fd fd, std::optional<Slots::Slot> handshake) {
     auto transport = std::make_unique<sys::FdStream>(std::move(fd));
     transport->set_deadline(sys::Deadline::after(kHandshakeTimeout));
     auto stream = TRY(crypto::attested_accept(std::move(transport), state_.identity));
     auto session = TRY(Session::open(state_, *stream));
+    auto place = connections_.take(session.client());
+    if (!place) return refuse(*stream);
+    handshake.reset();
     return http::serve_connection(
         *stream, [&session](const http::Request& request) { return session.answer(request); });
+  }
+
+  // Says why, while it still counts as a handshake.
+  static Status refuse(crypto::TlsStream& stream) {
+    Error error(ErrorKind::exhausted, fmt::format("you have {} connections, as many as a client may have",
+                                                  kMaxConnectionsPerClient));
+    return http::serve_connection(
+        stream, [&](const http::Request&) { return http::Answer(http::error_response(error)); }, kRefusal);
   }
 
   Status admit_lane(sys::Fd fd) {
@@ -136,8 +130,9 @@ class Listener {
   JobTable jobs_;
   ListenerState state_;
   const Log& log_;
-  std::atomic<std::size_t> connections_ = 0;
-  std::atomic<std::size_t> hellos_ = 0;
+  Slots handshakes_{kMaxHandshakes, kMaxHandshakes};
+  Slots hellos_{kMaxLaneHellos, kMaxLaneHellos};
+  Slots connections_{kMaxConnections, kMaxConnectionsPerClient};
 };
 
 }  // namespace

@@ -8,8 +8,10 @@
 
 namespace cloister::enclave {
 
-inline constexpr std::size_t kMaxConnections = 64;  // control connections at once
-inline constexpr std::size_t kMaxLaneHellos = 32;   // lanes that have not said hello yet
+inline constexpr std::size_t kMaxConnections = 512;           // control connections at once
+inline constexpr std::size_t kMaxConnectionsPerClient = 160;  // a followed job holds one
+inline constexpr std::size_t kMaxHandshakes = 128;            // connections whose client is not known yet
+inline constexpr std::size_t kMaxLaneHellos = 32;             // lanes that have not said hello yet
 inline constexpr sys::milliseconds kHandshakeTimeout = sys::seconds(10);
 inline constexpr sys::milliseconds kLaneHelloTimeout = sys::seconds(5);
 

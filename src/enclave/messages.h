@@ -5,7 +5,7 @@
 //   listener → monitor    MonitorRequest → MonitorReply (+ descriptors)      one at a time
 //   listener → keeper     KeeperRequest  → KeeperReply                       one at a time
 //   monitor  → keeper     NewJob (+ the keeper's end of the launcher's channel)
-//   launcher → keeper     KeyRequest → KeyReply                              once per job
+//   launcher → keeper     KeyRequest → HeaderVerdict, then KeyReply          once per job
 //   launcher → listener   JobNotice…                                         states, then one end
 //   listener → launcher   JobCommand                                         cancel
 #pragma once
@@ -77,12 +77,12 @@ struct MonitorReply {
   WireError error;
 };
 
-enum class KeeperCall : std::uint32_t { attest = 1, credentials = 2 };
+enum class KeeperCall : std::uint32_t { attest = 1, credentials = 2, forget = 3 };
 struct KeeperRequest {
   KeeperCall call{};
   std::uint8_t nonce[kNonceSize] = {};  // attest
   std::uint8_t user_data[32] = {};      // attest
-  JobId job = 0;                        // credentials, for this job's one Decrypt
+  JobId job = 0;                        // credentials, for this job's one Decrypt; forget: theirs
   sys::FixedText<160> access_key_id;
   sys::FixedText<256> secret_access_key;
   sys::FixedText<4096> session_token;  // empty: none
@@ -103,6 +103,11 @@ struct KeyRequest {
   std::uint32_t prefix_size = 0;
   std::uint8_t prefix[kMaxPackagePrefix] = {};
   std::uint8_t content_header[kContentHeaderSize] = {};
+};
+// Comes before KMS is asked: the header is whole and its signer one of those. Until then the launcher parses
+// none of it, and the time that KMS takes is the launcher's to prepare.
+struct HeaderVerdict {
+  WireError error;
 };
 // The key of this one stream: the package's data key stays with the keeper.
 struct KeyReply {

@@ -5,6 +5,9 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/sysinfo.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <array>
 #include <vector>
@@ -35,7 +38,7 @@ std::string parent_directory(const std::string& path) {
 // Walls of the processes that run as long as the enclave does: an empty root, or one with just the proxy's
 // socket in it.
 Status wall_in(sandbox::Profile profile, uid_t user, const sys::Endpoint* reach, const std::string& work_path,
-               std::initializer_list<int> keep) {
+               const sandbox::WallSet& required, std::initializer_list<int> keep) {
   TRY(sandbox::make_mounts_private());
   sandbox::RootPlan plan;
   plan.devices = false;
@@ -54,8 +57,15 @@ Status wall_in(sandbox::Profile profile, uid_t user, const sys::Endpoint* reach,
   walls.landlock = paths;
   walls.landlock_tcp = true;
   walls.keep_fds = keep;
+  walls.minimum.add(required);
   TRY(sandbox::contain(walls));
   return {};
+}
+
+std::uint64_t machine_memory() {
+  struct sysinfo info{};
+  ::sysinfo(&info);
+  return std::uint64_t{info.totalram} * info.mem_unit;
 }
 
 struct RunningJob {
@@ -65,10 +75,17 @@ struct RunningJob {
 
 class Monitor {
  public:
-  Monitor(MonitorOptions options, const Log& log)
+  Monitor(MonitorOptions options, const sandbox::WallSet& required, const Log& log)
       : options_(std::move(options)),
         log_(log),
-        shares_(options_.state_path + "/shares", options_.state_path + "/work", options_.share_bytes, log_) {}
+        shares_({.directory = options_.state_path + "/shares",
+                 .work_path = options_.state_path + "/work",
+                 .bytes = options_.share_bytes,
+                 .required_walls = required},
+                log_),
+        required_(required) {
+    if (options_.memory_bytes == 0) options_.memory_bytes = machine_memory();
+  }
 
   Status run() {
     TRY(prepare());
@@ -86,13 +103,11 @@ class Monitor {
     ::setrlimit(RLIMIT_CORE, &core);
     for (const char* name : {"/shares", "/work"})
       TRY(sys::make_directories(options_.state_path + name, 0755));
-    for (const auto& name : options_.trust.required_walls) required_.add(TRY(sandbox::wall_from(name)));
-    sigset_t ending;
-    sigemptyset(&ending);
-    sigaddset(&ending, SIGTERM);
-    sigaddset(&ending, SIGINT);
-    ::sigprocmask(SIG_BLOCK, &ending, &old_signals_);
-    signals_ = sys::Fd(::signalfd(-1, &ending, SFD_CLOEXEC));
+    sigset_t heard;
+    sigemptyset(&heard);
+    for (int number : {SIGTERM, SIGINT, SIGCHLD}) sigaddset(&heard, number);
+    ::sigprocmask(SIG_BLOCK, &heard, &old_signals_);
+    signals_ = sys::Fd(::signalfd(-1, &heard, SFD_CLOEXEC));
     if (!signals_) return fail_errno("signalfd");
     return {};
   }
@@ -139,14 +154,14 @@ class Monitor {
   Status keeper(sys::MessageSocket listener, sys::MessageSocket monitor) {
     auto log = log_.tagged("keeper");
     auto nsm = TRY(options_.open_nsm());
-    TRY(wall_in(sandbox::Profile::keeper, kKeeperUser, &options_.proxy, work_path(),
+    TRY(wall_in(sandbox::Profile::keeper, kKeeperUser, &options_.proxy, work_path(), required_,
                 {listener.descriptor(), monitor.descriptor(), nsm->descriptor()}));
     return run_keeper(std::move(listener), std::move(monitor), *nsm, options_.trust, options_.proxy, log);
   }
 
   Status listener(ListenerChannels channels) {
     auto log = log_.tagged("listener");
-    TRY(wall_in(sandbox::Profile::listener, kListenerUser, nullptr, work_path(),
+    TRY(wall_in(sandbox::Profile::listener, kListenerUser, nullptr, work_path(), required_,
                 {channels.monitor.descriptor(), channels.keeper.descriptor(), channels.control.get(),
                  channels.lanes.get()}));
     return run_listener(std::move(channels), options_.trust.mode, log);
@@ -163,12 +178,20 @@ class Monitor {
         if (errno == EINTR) continue;
         return fail_errno("poll");
       }
-      if (entries[0].revents != 0) return {};
+      if (entries[0].revents != 0 && told_to_end()) return {};
       if (entries[2].revents != 0) return fail(ErrorKind::internal, "the keeper has died");
       if (entries[3].revents != 0) return fail(ErrorKind::internal, "the listener has died");
       reap_jobs(std::span(entries).subspan(4));
+      reap_orphans();
       if (entries[1].revents != 0) TRY(answer());
     }
+  }
+
+  // Else it was SIGCHLD, which only wakes.
+  bool told_to_end() {
+    signalfd_siginfo info{};
+    bool read = ::read(signals_.get(), &info, sizeof info) == sizeof info;
+    return read && info.ssi_signo != SIGCHLD;
   }
 
   void reap_jobs(std::span<const pollfd> launchers) {
@@ -177,6 +200,21 @@ class Monitor {
       if (launchers[i].revents == 0) continue;
       (void)jobs_[i].launcher.wait().has_value();
       jobs_.erase(jobs_.begin() + static_cast<std::ptrdiff_t>(i));
+    }
+  }
+
+  // This is the enclave's pid 1: it inherits whatever a launcher leaves that dies before its children.
+  // Nothing is waited for here that somebody owns.
+  void reap_orphans() {
+    for (;;) {
+      siginfo_t ended{};
+      if (::waitid(P_ALL, 0, &ended, WEXITED | WNOHANG | WNOWAIT) != 0 || ended.si_pid == 0) return;
+      bool owned = ended.si_pid == keeper_process_.pid() || ended.si_pid == listener_process_.pid() ||
+                   std::any_of(jobs_.begin(), jobs_.end(),
+                               [&](const auto& job) { return job.launcher.pid() == ended.si_pid; });
+      // Those that end jobs or the enclave are seen by their descriptors; they are next.
+      if (owned) return;
+      if (!shares_.reap(ended.si_pid)) ::waitpid(ended.si_pid, nullptr, WNOHANG);
     }
   }
 
@@ -217,6 +255,7 @@ class Monitor {
                     .job_user = user,
                     .work_path = work_path(),
                     .required_walls = required_,
+                    .memory_bytes = options_.memory_bytes,
                     .listener = sys::MessageSocket(std::move(with_listener.second)),
                     .keeper = sys::MessageSocket(std::move(with_keeper.second)),
                     .standard_output = std::move(output.write)};
@@ -264,7 +303,9 @@ class Monitor {
 }  // namespace
 
 Status run_monitor(MonitorOptions options, const Log& log) {
-  return Monitor(std::move(options), log).run();
+  sandbox::WallSet required;
+  for (const auto& name : options.trust.required_walls) required.add(TRY(sandbox::wall_from(name)));
+  return Monitor(std::move(options), required, log).run();
 }
 
 }  // namespace cloister::enclave

@@ -23,6 +23,8 @@ struct MonitorOptions {
   sys::Endpoint proxy;            // where the parent's proxy listens
   std::string state_path;         // an empty directory on a tmpfs of the enclave's own
   std::uint64_t share_bytes = 0;  // quota of each client's share
+  // Memory that the enclave has. 0: the machine's.
+  std::uint64_t memory_bytes = 0;
 };
 
 // Runs until SIGTERM (success), or until the keeper or the listener has died (an error).

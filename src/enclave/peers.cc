@@ -65,6 +65,13 @@ Status KeeperPeer::hand_over(JobId job, const kms::Credentials& credentials) {
   return {};
 }
 
+void KeeperPeer::forget(JobId job) {
+  KeeperRequest request;
+  request.call = KeeperCall::forget;
+  request.job = job;
+  (void)ask(request).has_value();  // they expire by themselves
+}
+
 Status ShareServers::open(const ClientId& client) {
   std::lock_guard lock(mutex_);
   auto found = servers_.find(client);

@@ -41,6 +41,8 @@ class KeeperPeer {
 
   Result<Bytes> attest(const ByteArray<kNonceSize>& nonce, const crypto::Sha256& user_data);
   Status hand_over(JobId job, const kms::Credentials& credentials);
+  // Of a job that was refused after all.
+  void forget(JobId job);
 
  private:
   Result<Bytes> ask(const KeeperRequest& request);

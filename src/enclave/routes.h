@@ -26,6 +26,7 @@ class Session {
   // The TLS stream outlives the session.
   static Result<Session> open(ListenerState& state, const crypto::TlsStream& stream);
   http::Answer answer(const http::Request& request);
+  const ClientId& client() const { return client_; }
 
  private:
   Session(ListenerState& state, const ClientId& client, const crypto::Sha256& binding)

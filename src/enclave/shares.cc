@@ -47,7 +47,7 @@ Status furnish(const std::string& path, uid_t owner) {
 
 // In the server's process: root of a user namespace that maps this client's ids alone, in a root that is the
 // share alone.
-Status serve_inside(const std::string& path, const std::string& work_path, sys::MessageSocket control) {
+Status serve_inside(const std::string& path, const Shares::Options& shares, sys::MessageSocket control) {
   TRY(sandbox::make_mounts_private());
   share::ServerOptions options;
   options.proc_self_fd = TRY(sys::Dir::open("/proc/self/fd"));
@@ -59,13 +59,15 @@ Status serve_inside(const std::string& path, const std::string& work_path, sys::
                          .source = path,
                          .read_only = false,
                          .no_exec = true});
-  TRY(sandbox::enter_root(TRY(sandbox::assemble_root(plan, work_path))));
+  TRY(sandbox::enter_root(TRY(sandbox::assemble_root(plan, shares.work_path))));
   sandbox::Walls walls;
   walls.profile = sandbox::Profile::share_server;
   walls.uid = walls.gid = 0;
   walls.capabilities = kServerCapabilities;
-  walls.landlock = std::vector<sandbox::LandlockRule>{{kInside, sandbox::kRead | sandbox::kWrite}};
+  walls.landlock =
+      std::vector<sandbox::LandlockRule>{{kInside, sandbox::kRead | sandbox::kWrite | sandbox::kSockets}};
   walls.limits.open_files = kMaxOpenFiles;
+  walls.minimum.add(shares.required_walls);
   walls.keep_fds = {control.descriptor(), options.proc_self_fd.descriptor()};
   TRY(sandbox::contain(walls));
   auto root = TRY(sys::Dir::open(kInside));
@@ -81,11 +83,11 @@ Result<Shares::Share*> Shares::make(const ClientId& client) {
   if (shares_.size() >= kMaxClients)
     return fail(ErrorKind::exhausted, "{} clients have a share, as many as this enclave allows", kMaxClients);
   auto slot = shares_.size();
-  Place place{.path = fmt::format("{}/{}", directory_, slot),
+  Place place{.path = fmt::format("{}/{}", options_.directory, slot),
               .owner = kFirstShareUser + static_cast<uid_t>(slot) * kShareIds};
   TRY(sys::make_directories(place.path, 0755));
-  auto tmpfs = TRY(sandbox::make_tmpfs({.size_bytes = bytes_,
-                                        .inodes = std::min(bytes_ / kBytesPerInode, kMaxShareInodes),
+  auto tmpfs = TRY(sandbox::make_tmpfs({.size_bytes = options_.bytes,
+                                        .inodes = std::min(options_.bytes / kBytesPerInode, kMaxShareInodes),
                                         .mode = 0755,
                                         .uid = place.owner,
                                         .gid = place.owner},
@@ -102,12 +104,21 @@ Result<sys::MessageSocket> Shares::open(const ClientId& client) {
   share->server = TRY(sandbox::fork_in_user_namespace(
       [&] {
         auto served =
-            serve_inside(share->place.path, work_path_, sys::MessageSocket(std::move(channel.second)));
+            serve_inside(share->place.path, options_, sys::MessageSocket(std::move(channel.second)));
         if (!served) log_.tagged("share").error("{}", served.error().message());
         return served ? 0 : 1;
       },
       {{.inside = 0, .outside = share->place.owner, .count = kShareIds}}, sandbox::kHelperNamespaces));
   return sys::MessageSocket(std::move(channel.first));
+}
+
+bool Shares::reap(pid_t pid) {
+  for (auto& [client, share] : shares_) {
+    if (share.server.pid() != pid) continue;
+    (void)share.server.wait().has_value();
+    return true;
+  }
+  return false;
 }
 
 Result<Shares::Place> Shares::find(const ClientId& client) const {

@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "enclave/messages.h"
+#include "sandbox/wall.h"
 #include "sys/process.h"
 
 namespace cloister::enclave {
@@ -19,10 +20,13 @@ inline constexpr uid_t kShareIds = 65536;
 
 class Shares {
  public:
-  // directory: the shares are mounted below it. work_path: an empty directory that a server may build its
-  // root on.
-  Shares(std::string directory, std::string work_path, std::uint64_t bytes, const Log& log)
-      : directory_(std::move(directory)), work_path_(std::move(work_path)), bytes_(bytes), log_(log) {}
+  struct Options {
+    std::string directory;    // the shares are mounted below it
+    std::string work_path;    // an empty directory that a server may build its root on
+    std::uint64_t bytes = 0;  // quota of each
+    sandbox::WallSet required_walls;
+  };
+  Shares(Options options, const Log& log) : options_(std::move(options)), log_(log) {}
 
   // The share of a client, made on first use with its three folders and its greeting; its server is started
   // anew. Returns the server's control channel.
@@ -35,6 +39,9 @@ class Shares {
   // not_found: this client has opened none.
   Result<Place> find(const ClientId& client) const;
 
+  // If this ended process was a share's server: waits for it, so that no zombie stays.
+  bool reap(pid_t pid);
+
  private:
   struct Share {
     Place place;
@@ -42,9 +49,7 @@ class Shares {
   };
   Result<Share*> make(const ClientId& client);
 
-  std::string directory_;
-  std::string work_path_;
-  std::uint64_t bytes_;
+  Options options_;
   const Log& log_;
   std::map<ClientId, Share> shares_;
 };

@@ -32,6 +32,7 @@ Status unpack_inside(const UnpackJob& job, int input, int report) {
   walls.landlock = std::vector<sandbox::LandlockRule>{{kInside, sandbox::kRead | sandbox::kWrite}};
   walls.limits.open_files = 64;
   walls.keep_fds = {input, report};
+  walls.minimum.add(job.required_walls);
   TRY(sandbox::contain(walls));
   auto target = TRY(sys::Dir::open(kInside));
   TRY(package::unpack_stream(input, target, job.limits));
@@ -64,11 +65,15 @@ Result<UnpackStage> UnpackStage::start(const UnpackJob& job) {
   return UnpackStage(std::move(child), std::move(content.write), std::move(report.read));
 }
 
-Status UnpackStage::decrypt(int package_fd, const package::StreamKey& key) {
-  auto decrypted = package::decrypt_segments(package_fd, key, [this](ByteView plaintext) {
+Status UnpackStage::decrypt(int package_fd, const package::StreamKey& key,
+                            const std::function<Status()>& go_on) {
+  Status stopped;
+  auto decrypted = package::decrypt_segments(package_fd, key, [&](ByteView plaintext) -> Status {
+    if (stopped = go_on(); !stopped) return stopped;
     return sys::write_all(content_.get(), plaintext, "unpacker");
   });
   content_.reset();
+  TRY(std::move(stopped));
   // A corrupt package is the root cause of whatever the unpacker says about it; a broken pipe is the other
   // way round.
   if (!decrypted && decrypted.error().kind() == ErrorKind::corrupt) return std::unexpected(decrypted.error());

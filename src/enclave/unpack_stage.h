@@ -3,10 +3,12 @@
 
 #include <sys/types.h>
 
+#include <functional>
 #include <string>
 
 #include "package/keys.h"
 #include "package/unpack.h"
+#include "sandbox/wall.h"
 #include "sys/dir.h"
 #include "sys/process.h"
 
@@ -17,6 +19,7 @@ struct UnpackJob {
   std::string work_path;  // where the child may build a root of its own
   uid_t user = 0;
   package::UnpackLimits limits;
+  sandbox::WallSet required_walls;
 };
 
 // The child. It is started before there is a key, so that its memory cannot hold one. Dropping it ends it.
@@ -25,8 +28,8 @@ class UnpackStage {
   static Result<UnpackStage> start(const UnpackJob& job);
 
   // package_fd: positioned at the first segment. Success means that the last segment was authenticated and
-  // every file is in place.
-  Status decrypt(int package_fd, const package::StreamKey& key);
+  // every file is in place. go_on: asked now and then; its error ends the work.
+  Status decrypt(int package_fd, const package::StreamKey& key, const std::function<Status()>& go_on);
 
  private:
   UnpackStage(sys::Child child, sys::Fd content, sys::Fd report)

@@ -34,16 +34,21 @@ Result<std::size_t> parse_fixed(ByteView fixed) {
 
 }  // namespace
 
-Result<PackageStart> read_start(int fd) {
-  PackageStart start;
+Result<RawStart> read_raw_start(int fd) {
+  RawStart start;
   start.prefix.resize(kPrefixFixed);
   TRY(read_exactly(fd, start.prefix, "package"));
   auto length = TRY(parse_fixed(start.prefix));
   start.prefix.resize(kPrefixFixed + length);
   auto header = MutableByteView(start.prefix).subspan(kPrefixFixed);
   TRY(read_exactly(fd, header, "package header"));
-  start.header = TRY(Header::parse(header));
   TRY(read_exactly(fd, start.stream_header, "package content"));
+  return start;
+}
+
+Result<PackageStart> read_start(int fd) {
+  PackageStart start{TRY(read_raw_start(fd)), {}};
+  start.header = TRY(parse_prefix(start.prefix));
   return start;
 }
 

@@ -9,11 +9,17 @@ inline constexpr std::size_t kStreamHeaderSize = 40;            // bytes: 0x28 �
 inline constexpr std::size_t kPrefixFixed = kMagic.size() + 4;  // bytes before the header
 inline constexpr std::size_t kMaxPrefix = kPrefixFixed + kMaxHeader;
 
-struct PackageStart {
+struct RawStart {
   Bytes prefix;  // magic ‖ length ‖ header: every byte before the content, the stream's associated data
-  Header header;
   ByteArray<kStreamHeaderSize> stream_header{};
 };
+struct PackageStart : RawStart {
+  Header header;
+};
+
+// Reads the bytes and looks at no more of them than the length: for who has them checked by another process
+// first. Each byte is read once, and the descriptor is left as by read_start().
+Result<RawStart> read_raw_start(int fd);
 
 // Reads from the descriptor's position, each byte exactly once: what is checked is what is used, whatever
 // happens to the file. Leaves the position at the first segment. corrupt: not a package, truncated, or a

@@ -35,10 +35,10 @@ constexpr std::size_t kSizeV6 = 24;
 constexpr std::uint64_t kExecuteBits = LANDLOCK_ACCESS_FS_EXECUTE;
 constexpr std::uint64_t kReadBits = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR;
 // No MAKE_CHAR, no MAKE_BLOCK, no IOCTL_DEV: granted to nobody.
-constexpr std::uint64_t kWriteBits =
-    LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_DIR | LANDLOCK_ACCESS_FS_REMOVE_FILE |
-    LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_MAKE_SOCK |
-    LANDLOCK_ACCESS_FS_MAKE_FIFO | LANDLOCK_ACCESS_FS_MAKE_SYM | kRefer | kTruncate;
+constexpr std::uint64_t kWriteBits = LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_DIR |
+                                     LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_MAKE_DIR |
+                                     LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_MAKE_FIFO |
+                                     LANDLOCK_ACCESS_FS_MAKE_SYM | kRefer | kTruncate;
 // What a rule on a single file may say; the kernel refuses the rest.
 constexpr std::uint64_t kFileBits =
     kExecuteBits | LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_READ_FILE | kTruncate;
@@ -67,7 +67,8 @@ Result<sys::Fd> make_ruleset(int abi, const LandlockOptions& options) {
 
 std::uint64_t bits_of(unsigned access) {
   return ((access & kRead) != 0 ? kReadBits : 0) | ((access & kWrite) != 0 ? kWriteBits : 0) |
-         ((access & kExecute) != 0 ? kExecuteBits : 0);
+         ((access & kExecute) != 0 ? kExecuteBits : 0) |
+         ((access & kSockets) != 0 ? LANDLOCK_ACCESS_FS_MAKE_SOCK : 0);
 }
 
 Status add_rule(int ruleset, const LandlockRule& rule, std::uint64_t handled) {

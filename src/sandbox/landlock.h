@@ -13,9 +13,9 @@ namespace cloister::sandbox {
 // What a path and everything below it may be used for.
 enum Access : unsigned {
   kRead = 1,     // read files, list directories
-  kWrite = 2,    // write, create, rename, remove (regular files, directories, symlinks, sockets, fifos; never
-                 // devices)
+  kWrite = 2,    // write, create, rename, remove (regular files, directories, symlinks, fifos; never devices)
   kExecute = 4,  // run programs
+  kSockets = 8,  // bind unix sockets to names: where two processes meet there, they can pass descriptors
 };
 
 struct LandlockRule {

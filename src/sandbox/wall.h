@@ -57,6 +57,7 @@ class WallSet {
     return set;
   }
   constexpr void add(Wall wall) { bits_ |= 1U << static_cast<unsigned>(wall); }
+  constexpr void add(const WallSet& walls) { bits_ |= walls.bits_; }
   constexpr void remove(Wall wall) { bits_ &= ~(1U << static_cast<unsigned>(wall)); }
   constexpr bool has(Wall wall) const { return (bits_ >> static_cast<unsigned>(wall) & 1U) != 0; }
   constexpr bool empty() const { return bits_ == 0; }
