@@ -161,7 +161,8 @@ def test_a_job_finds_nothing_but_its_own(lab, probe):
     done = run_probe(lab, "spy.py")
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
-    assert report["output"] == "succeeded"  # the one thing it may do
+    assert report["output"] == report["socket_in_tmp"] == "succeeded"  # what it may do
+    assert report["socket_in_output"] == "EACCES"  # where two jobs could meet and pass descriptors
     assert set(report["processes"]) <= {1, 2}  # itself, and the process that waits for it
     assert "encrypted" not in report["root"] and {"app", "dataset", "output", "usr"} <= set(report["root"])
     for name in ("dataset", "runtime", "root_write"):

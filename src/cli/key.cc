@@ -89,14 +89,9 @@ Result<std::string> image_pcr0(const Context& context, const std::string& file) 
 }
 
 Result<std::vector<std::string>> fingerprints(const Context& context, const std::vector<std::string>& given) {
-  auto known = TRY(host::KnownSigners::load(context.paths.known_signers()));
   std::vector<std::string> out;
-  for (const auto& text : given) {
-    auto by_name =
-        std::find_if(known.all().begin(), known.all().end(), [&](const auto& s) { return s.name == text; });
-    out.push_back(
-        to_hex(by_name != known.all().end() ? by_name->fingerprint : TRY(host::parse_fingerprint(text))));
-  }
+  auto known = TRY(host::KnownSigners::load(context.paths.known_signers()));
+  for (const auto& text : given) out.push_back(to_hex(TRY(known.resolve(text))));
   return out;
 }
 

@@ -53,11 +53,7 @@ Status take_operands(Options& options) {
 Result<std::vector<crypto::Sha256>> pinned_signers(const Context& context, const Options& options) {
   std::vector<crypto::Sha256> out;
   auto known = TRY(host::KnownSigners::load(context.paths.known_signers()));
-  for (const auto& text : options.signers) {
-    auto by_name =
-        std::find_if(known.all().begin(), known.all().end(), [&](const auto& s) { return s.name == text; });
-    out.push_back(by_name != known.all().end() ? by_name->fingerprint : TRY(host::parse_fingerprint(text)));
-  }
+  for (const auto& text : options.signers) out.push_back(TRY(known.resolve(text)));
   if (out.empty()) {
     for (const auto& signer : known.all()) out.push_back(signer.fingerprint);
   }

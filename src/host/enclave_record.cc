@@ -1,12 +1,16 @@
 #include "host/enclave_record.h"
 
 #include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "sys/fd.h"
 #include "sys/file.h"
 
 namespace cloister::host {
@@ -20,6 +24,20 @@ constexpr int kStartTimeField =
 
 std::string record_path(const Paths& paths, const std::string& name) {
   return paths.enclave(name) + "/enclave.json";
+}
+
+// A record says which enclave to believe: it is read only if nobody but root and you could have written it.
+Result<Bytes> read_own_file(const std::string& path) {
+  sys::Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  if (!file) return fail_errno(path);
+  struct stat info{};
+  if (::fstat(file.get(), &info) != 0) return fail_errno(path);
+  bool others = info.st_uid != 0 && info.st_uid != ::geteuid();
+  if (others || (info.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
+    Error error(ErrorKind::denied, fmt::format("{} could have been written by somebody else", path));
+    return std::unexpected(std::move(error).with_hint("remove it, and start the enclave anew: cloister up"));
+  }
+  return sys::read_all(file.get(), kMaxRecord, path);
 }
 
 Result<EnclaveRecord> from_json(const json& object) {
@@ -83,7 +101,7 @@ Status write_record(const Paths& paths, const EnclaveRecord& record) {
 
 Result<EnclaveRecord> read_record(const Paths& paths, const std::string& name) {
   TRY(check_enclave_name(name));
-  auto bytes = sys::read_file(record_path(paths, name), kMaxRecord);
+  auto bytes = read_own_file(record_path(paths, name));
   if (!bytes && bytes.error().kind() == ErrorKind::not_found) {
     Error error(ErrorKind::not_found, fmt::format("no enclave named '{}' is running", name));
     return std::unexpected(std::move(error).with_hint(

@@ -87,6 +87,13 @@ std::optional<KnownSigner> KnownSigners::find(const crypto::Sha256& fingerprint)
   return *at;
 }
 
+Result<crypto::Sha256> KnownSigners::resolve(std::string_view name_or_fingerprint) const {
+  for (const auto& signer : signers_) {
+    if (signer.name == name_or_fingerprint) return signer.fingerprint;
+  }
+  return parse_fingerprint(name_or_fingerprint);
+}
+
 Status KnownSigners::add(const std::string& name, const crypto::Sha256& fingerprint) {
   TRY(check_name(name));
   for (const auto& signer : signers_) {

@@ -27,6 +27,8 @@ class KnownSigners {
 
   const std::vector<KnownSigner>& all() const { return signers_; }
   std::optional<KnownSigner> find(const crypto::Sha256& fingerprint) const;
+  // A name of the list, or a fingerprint of anybody. invalid: neither.
+  Result<crypto::Sha256> resolve(std::string_view name_or_fingerprint) const;
   // invalid: a bad name, or a name or fingerprint that is there already.
   Status add(const std::string& name, const crypto::Sha256& fingerprint);
   // not_found: neither a name nor a fingerprint of the list.

@@ -36,6 +36,14 @@ TEST_F(KnownSignersTest, RemembersAcrossFiles) {
   EXPECT_TRUE(read->all().empty());
 }
 
+TEST_F(KnownSignersTest, ResolvesNamesOfTheListAndFingerprintsOfAnybody) {
+  KnownSigners signers;
+  ASSERT_TRUE(signers.add("alice", alice_));
+  EXPECT_EQ(signers.resolve("alice"), alice_);
+  EXPECT_EQ(signers.resolve(to_hex(bob_)), bob_);
+  EXPECT_FALSE(signers.resolve("bob"));
+}
+
 TEST_F(KnownSignersTest, NeitherNameNorFingerprintTwice) {
   KnownSigners signers;
   ASSERT_TRUE(signers.add("alice", alice_));

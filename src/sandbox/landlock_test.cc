@@ -106,6 +106,23 @@ TEST(Landlock, ARuleForAFileIsForThatFile) {
   EXPECT_EQ(within({{one, kRead | kWrite}}, open_path(two, O_RDONLY)), EACCES);
 }
 
+TEST(Landlock, SocketsAreBoundOnlyWhereARuleSaysSo) {
+  SKIP_UNLESS_LANDLOCK(1);
+  TempDir dir;
+  auto path = dir.path() + "/socket";
+  auto bind_there = [&] {
+    ::unlink(path.c_str());
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    path.copy(address.sun_path, sizeof address.sun_path - 1);
+    int fd = ::socket(AF_UNIX, SOCK_STREAM, 0);
+    return errno_of(::bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address));
+  };
+  ASSERT_EQ(outside(bind_there), 0);
+  EXPECT_EQ(within({{"/", kRead | kWrite}}, bind_there), EACCES);
+  EXPECT_EQ(within({{"/", kRead | kWrite}, {dir.path(), kSockets}}, bind_there), 0);
+}
+
 TEST(Landlock, AMissingPathAndAnEmptyRuleAreErrors) {
   SKIP_UNLESS_LANDLOCK(1);
   EXPECT_EQ(outside([] {

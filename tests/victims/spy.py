@@ -40,6 +40,13 @@ def status(field):
     return None
 
 
+def bound(path):
+    Path(path).unlink(missing_ok=True)
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(path)
+    return "succeeded"
+
+
 report = {
     "processes": sorted(int(name) for name in os.listdir("/proc") if name.isdigit()),
     "root": sorted(os.listdir("/")),
@@ -47,6 +54,8 @@ report = {
     "runtime": attempt(lambda: written("/usr/mine")),
     "root_write": attempt(lambda: written("/mine")),
     "output": attempt(lambda: written("/output/mine")),
+    "socket_in_tmp": attempt(lambda: bound("/tmp/meet")),
+    "socket_in_output": attempt(lambda: bound("/output/meet")),
     "shadow": attempt(lambda: Path("/etc/shadow").read_text()),
     "init_memory": attempt(lambda: open("/proc/1/mem", "rb").read(1)),
     "init_environ": attempt(lambda: Path("/proc/1/environ").read_bytes().hex()),
