@@ -59,9 +59,13 @@ class PrivateKey {
   std::shared_ptr<void> key_;
 };
 
-// libsodium-style anonymous box, by HPKE-like construction over X25519 + HKDF-SHA256 + AES-256-GCM:
-// ephemeral public key (32) ‖ ciphertext ‖ tag. `purpose` separates domains.
-Result<Bytes> seal_to(const PublicKey& x25519, std::string_view purpose, ByteView plaintext);
-Result<Bytes> open_sealed(const PrivateKey& x25519, std::string_view purpose, ByteView sealed);
+inline constexpr std::size_t kMaxSealed = 16 * 1024 * 1024;  // bytes
+
+// HPKE (RFC 9180), base mode, single shot: DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, ChaCha20Poly1305. The box
+// is enc (32) ‖ ciphertext ‖ tag (16). `info` separates purposes. corrupt: another key, another purpose or
+// another byte; which one does not show.
+Result<Bytes> seal_to(const PublicKey& x25519, std::string_view info, ByteView plaintext);
+Result<Bytes> open_sealed(const PrivateKey& x25519, std::string_view info, ByteView sealed,
+                          ByteView associated = {});
 
 }  // namespace cloister::crypto

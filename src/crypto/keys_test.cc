@@ -281,6 +281,22 @@ TEST(SealedBox, RoundTrip) {
   }
 }
 
+// RFC 9180, appendix A.2.1: the first encryption of the base mode.
+TEST(SealedBox, OpensTheMessageOfTheStandard) {
+  auto key =
+      PrivateKey::from_pem(as_bytes("-----BEGIN PRIVATE "
+                                    "KEY-----\nMC4CAQAwBQYDK2VuBCIEIIBXmR7vjx8a8Y9KlJHRahzjM/"
+                                    "aV1NuOONp1l1xEeOD7\n-----END PRIVATE KEY-----\n"));
+  ASSERT_TRUE(key) << key.error().message();
+  auto box = unhex(
+      "1afa08d3dec047a643885163f1180476fa7ddb54c6a8029ea33f95796bf2ac4a"
+      "1c5250d8034ec2b784ba2cfd69dbdb8af406cfe3ff938e131f0def8c8b60b4db21993c62ce81883d2dd1b51a28");
+  auto plaintext = open_sealed(*key, "Ode on a Grecian Urn", box, as_bytes("Count-0"));
+  ASSERT_TRUE(plaintext) << plaintext.error().message();
+  EXPECT_EQ(as_text(*plaintext), "Beauty is truth, truth beauty");
+  EXPECT_FALSE(open_sealed(*key, "Ode on a Grecian Urn", box, as_bytes("Count-1")));
+}
+
 TEST(SealedBox, RefusesEveryFlippedBitTruncationPurposeAndKey) {
   auto key = *PrivateKey::generate(KeyType::x25519);
   auto sealed = *seal_to(key.public_key(), "test/v1", as_bytes("diagnostics"));
