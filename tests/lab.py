@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 COMMAND_SECONDS = 50
@@ -108,6 +109,13 @@ class Lab:
             self.run("user", "down", "--name", name)
         self.run("owner", "kms", "stop", "--dir", self.kms)
         shutil.rmtree(self.root, ignore_errors=True)
+
+
+def wait_for(condition, seconds=10):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
 
 
 def job_processes():

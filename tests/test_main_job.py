@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -40,13 +39,6 @@ def probe(lab, repository):
 
 def run_probe(lab, script, *arguments, **options):
     return lab.run("user", "run", "probe.cloister", script, *arguments, **options)
-
-
-def wait_for(condition, seconds=10):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
 
 
 # --- the main job -------------------------------------------------------------------------------------------------
@@ -114,7 +106,7 @@ def test_output_comes_while_the_job_runs_and_ctrl_c_ends_it(lab, probe):
     assert len(laboratory.job_processes()) >= 2
     running.send_signal(signal.SIGINT)
     assert running.wait(timeout=20) == 130
-    wait_for(lambda: not laboratory.job_processes())
+    laboratory.wait_for(lambda: not laboratory.job_processes())
     assert "cancelled" in lab.ok("user", "jobs").splitlines()[0]
 
 
@@ -185,7 +177,7 @@ def test_nothing_remains_of_a_job(lab, probe):
     mounts = [line for line in Path("/proc/mounts").read_text().splitlines() if str(lab.root) in line]
     assert [line.split()[1] for line in mounts] == [str(probe)]  # the user's folder, and nothing of the enclave
     assert run_probe(lab, "spy.py").returncode == 0
-    wait_for(lambda: not laboratory.job_processes())
+    laboratory.wait_for(lambda: not laboratory.job_processes())
 
 
 # --- refusals -----------------------------------------------------------------------------------------------------

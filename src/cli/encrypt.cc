@@ -7,6 +7,7 @@
 
 #include "cli/progress.h"
 #include "cli/verbs.h"
+#include "host/key_file.h"
 #include "host/known_signers.h"
 #include "host/manifest_yaml.h"
 #include "kms/arn.h"
@@ -17,7 +18,6 @@ namespace cloister::cli {
 
 namespace {
 
-constexpr std::size_t kMaxKeyFile = 16 * 1024;  // bytes
 constexpr sys::milliseconds kKmsTimeout = sys::seconds(60);
 
 struct Options {
@@ -46,21 +46,10 @@ class KmsDataKeys final : public package::DataKeySource {
 
 // The owner's signing key, made on first use: its fingerprint is what users compare and pin.
 Result<crypto::PrivateKey> load_or_create_signing_key(const std::string& path) {
-  auto pem = sys::read_file(path, kMaxKeyFile);
-  if (!pem && pem.error().kind() == ErrorKind::not_found) {
-    auto key = TRY(crypto::PrivateKey::generate(crypto::KeyType::ed25519));
-    TRY(sys::make_directories(std::filesystem::path(path).parent_path().string(), 0700));
-    TRY(sys::write_file_atomic(path, key.to_pem().view(), 0600));
+  auto file = TRY(host::load_or_create_key(path, crypto::KeyType::ed25519));
+  if (file.made)
     fmt::print(stderr, "cloister: made a signing key, {} (keep it: users pin its fingerprint)\n", path);
-    return key;
-  }
-  auto bytes = TRY(std::move(pem));
-  auto key = crypto::PrivateKey::from_pem(bytes);
-  wipe(bytes);
-  auto loaded = TRY(std::move(key).context(path));
-  if (loaded.type() != crypto::KeyType::ed25519)
-    return fail(ErrorKind::invalid, "{} is not an Ed25519 key", path);
-  return loaded;
+  return std::move(file.key);
 }
 
 // "path/to/ocr/" → "ocr"

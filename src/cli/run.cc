@@ -11,6 +11,7 @@
 #include "host/job_client.h"
 #include "host/known_signers.h"
 #include "host/words.h"
+#include "sys/file.h"
 
 namespace cloister::cli {
 
@@ -29,6 +30,9 @@ struct Options {
   std::vector<std::string> signers;
   std::string output;
   bool share_output = false;
+  std::vector<std::string> allow_writes;
+  std::string diagnostics;
+  std::uint64_t grace = 0;
   bool verbose = false;
 };
 
@@ -73,7 +77,10 @@ Result<host::JobRequest> make_request(const Context& context, Options& options) 
   host::JobRequest request{.package = package_path(options.file),
                            .entry = options.script,
                            .output = options.output,
-                           .share_output = options.share_output};
+                           .share_output = options.share_output,
+                           .allow_writes = options.allow_writes,
+                           .diagnostics = !options.diagnostics.empty(),
+                           .grace = options.grace};
   request.arguments =
       options.operands.empty() ? TRY(host::split_words(options.arguments).context("-a")) : options.operands;
   request.signers = TRY(pinned_signers(context, options));
@@ -134,6 +141,14 @@ class Canceller {
   std::thread thread_;
 };
 
+// Sealed: what is in it only the owner can tell.
+void keep_bundle(const std::string& path, ByteView bundle) {
+  if (path.empty()) return;  // nobody asked for it
+  if (auto written = sys::write_file_atomic(path, bundle, 0600); !written)
+    return print_error(written.error());
+  fmt::print(stderr, "cloister: diagnostics for the application's owner are in {}\n", path);
+}
+
 Result<int> follow(const Context& context, const Options& options, host::Session& session,
                    const std::function<Result<host::Session>()>& open, const std::string& id) {
   std::string application;
@@ -148,7 +163,8 @@ Result<int> follow(const Context& context, const Options& options, host::Session
       .on_dropped =
           [](std::uint64_t bytes) {
             fmt::print(stderr, "cloister: {} bytes of output came too fast and are lost\n", bytes);
-          }};
+          },
+      .on_diagnostics = [&](ByteView bundle) { keep_bundle(options.diagnostics, bundle); }};
   Canceller canceller(open, id);
   auto end = TRY(host::follow_job(session, id, events, [] { return true; }));
   if (canceller.interrupted()) {
@@ -190,6 +206,12 @@ void add_run(CommandLine& line, const Context& context) {
       .list("--signer", options->signers, "accept this signer only: a known name, or a fingerprint")
       .text("--output", options->output, "write to this directory below output/ instead of output/ itself")
       .flag("--share-output", options->share_output, "let other jobs write to the same output directory")
+      .list("--allow-write", options->allow_writes,
+            "let it write to this directory of the folder, as its manifest asks")
+      .text("--diagnostics", options->diagnostics,
+            "write what only the application's owner can read of a failure to this file")
+      .number("--grace", options->grace,
+              "seconds that the job goes on when this command or its connection is gone (default 60)")
       .text("--image", options->image,
             "measurements (JSON) that the enclave must have (default: those noted at `up`)")
       .flag("-v,--verbose", options->verbose, "say what happens meanwhile")

@@ -19,6 +19,7 @@ void add_proxy(CommandLine& line, const Context& context);
 void add_sync(CommandLine& line, const Context& context);
 void add_run(CommandLine& line, const Context& context);
 void add_jobs(CommandLine& line, const Context& context);
+void add_diagnose(CommandLine& line, const Context& context);
 void add_verify(CommandLine& line, const Context& context);
 void add_signer(CommandLine& line, const Context& context);
 void add_doctor(CommandLine& line, const Context& context);

@@ -39,6 +39,13 @@ std::size_t EventLog::bytes() {
   return bytes_;
 }
 
+std::optional<std::chrono::milliseconds> EventLog::unfollowed() {
+  std::lock_guard lock(mutex_);
+  if (followers_ > 0) return std::nullopt;
+  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() -
+                                                               last_followed_);
+}
+
 void EventLog::drop_oldest() {
   bytes_ -= lines_.front().size();
   dropped_bytes_ += lines_.front().size();
@@ -54,6 +61,7 @@ EventLog::Follower::Follower(EventLog& log) : log_(log) {
 EventLog::Follower::~Follower() {
   std::lock_guard lock(log_.mutex_);
   --log_.followers_;
+  log_.last_followed_ = std::chrono::steady_clock::now();
   log_.changed_.notify_all();
 }
 

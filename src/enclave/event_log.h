@@ -29,6 +29,8 @@ class EventLog {
   // Wakes a waiting writer for good: the job is being thrown away.
   void abandon();
   std::size_t bytes();
+  // For how long nobody has followed; nullopt while somebody does.
+  std::optional<std::chrono::milliseconds> unfollowed();
 
   // Reads from the oldest event kept, in order.
   class Follower {
@@ -59,6 +61,7 @@ class EventLog {
   std::uint64_t dropped_bytes_ = 0;  // of all events before first_
   std::uint64_t furthest_read_ = 0;  // sequence number up to which some follower has read
   int followers_ = 0;
+  std::chrono::steady_clock::time_point last_followed_ = std::chrono::steady_clock::now();
   bool finished_ = false;
   bool abandoned_ = false;
 };

@@ -11,6 +11,8 @@
 
 #include "codec/base64.h"
 #include "codec/cbor.h"
+#include "package/diagnostics.h"
+#include "sys/file.h"
 
 namespace cloister::enclave {
 
@@ -19,7 +21,8 @@ namespace {
 using nlohmann::json;
 
 constexpr int kExitCloisterFailed = 125;
-constexpr std::size_t kMaxUtf8Tail = 3;  // bytes of an incomplete sequence
+constexpr sys::milliseconds kFollowerCheck = sys::seconds(1);  // between two looks whether anybody follows
+constexpr std::size_t kMaxUtf8Tail = 3;                        // bytes of an incomplete sequence
 
 // How many bytes at the end of `bytes` begin a UTF-8 sequence that is not complete.
 std::size_t incomplete_tail(ByteView bytes) {
@@ -73,8 +76,8 @@ std::string error_event(const Error& error, int exit_code) {
   return dump({{"event", "error"}, {"error", body}});
 }
 
-Job::Job(ClientId client, const JobOrder& order, bool shares_output, std::uint64_t sequence)
-    : client_(client), shares_output_(shares_output), sequence_(sequence) {
+Job::Job(ClientId client, const JobOrder& order, const JobOptions& options, std::uint64_t sequence)
+    : client_(client), options_(options), sequence_(sequence) {
   view_.id = order.id;
   view_.package = order.package.view();
   view_.entry = order.entry.view();
@@ -144,13 +147,31 @@ void Job::follow_to_the_end() {
   while (output_open || launcher_open) {
     std::array<pollfd, 2> entries{{{output_open ? output_.get() : -1, POLLIN, 0},
                                    {launcher_open ? launcher_.descriptor() : -1, POLLIN, 0}}};
-    int ready =
-        ::poll(entries.data(), entries.size(), launcher_open ? -1 : static_cast<int>(kOutputGrace.count()));
+    int ready = ::poll(entries.data(), entries.size(), patience(launcher_open));
     if (ready < 0 && errno != EINTR) return;
-    if (ready == 0) return;
+    if (ready == 0 && !launcher_open) return;
+    if (launcher_open) end_if_abandoned();
+    if (ready <= 0) continue;
     if (entries[1].revents != 0) launcher_open = read_notice();
     if (entries[0].revents != 0) output_open = read_output();
   }
+}
+
+// Milliseconds for poll(2).
+int Job::patience(bool launcher_open) const {
+  return static_cast<int>((launcher_open ? kFollowerCheck : kOutputGrace).count());
+}
+
+// Whoever ordered it has gone, and with them the one who would read what it says.
+void Job::end_if_abandoned() {
+  auto alone = events_.unfollowed();
+  if (!alone || *alone <= options_.grace) return;
+  {
+    std::lock_guard lock(mutex_);
+    if (cancel_sent_) return;
+    cancel_reason_ = fmt::format("nobody followed the job for {} s", options_.grace.count());
+  }
+  (void)cancel().has_value();  // a launcher that is gone has ended the job
 }
 
 bool Job::read_output() {
@@ -186,9 +207,17 @@ void Job::emit_text(ByteView text) {
 
 bool Job::read_notice() {
   JobNotice notice;
-  if (!launcher_.receive(notice)) return false;
+  auto files = launcher_.receive(notice, 1);
+  if (!files) return false;
+  if (!files->empty()) take_diagnostics(files->front());
   note(notice);
   return true;
+}
+
+// It is told just before the end, after the output.
+void Job::take_diagnostics(const sys::Fd& file) {
+  auto bundle = sys::read_all(file.get(), package::kMaxDiagnosticBundle, "diagnostics");
+  if (bundle) diagnostics_ = *std::move(bundle);
 }
 
 void Job::note(const JobNotice& notice) {
@@ -208,7 +237,7 @@ void Job::note(const JobNotice& notice) {
       view_.error = notice.error.to_error();
       view_.exit_code = notice.exit_code;
     }
-    if (notice.state == JobState::cancelled) view_.error = Error(ErrorKind::denied, "cancelled");
+    if (notice.state == JobState::cancelled) view_.error = Error(ErrorKind::denied, cancel_reason_);
     add_identity(event, view_);
   }
   if (!has_ended(notice.state)) events_.append(dump(event));
@@ -220,12 +249,14 @@ void Job::finish(const std::function<void()>& on_end) {
   {
     std::lock_guard lock(mutex_);
     if (!view_.exit_code && !view_.error) view_.error = Error(ErrorKind::internal, "the launcher died");
-    bool cancelled = view_.error && !view_.exit_code && view_.error->message() == "cancelled";
+    bool cancelled = view_.error && !view_.exit_code && view_.error->message() == cancel_reason_;
     view_.state = cancelled ? JobState::cancelled : view_.error ? JobState::failed : JobState::exited;
     last = view_.error ? error_event(*view_.error, view_.exit_code.value_or(kExitCloisterFailed))
                        : dump({{"event", "exit"}, {"exit_code", *view_.exit_code}});
     if (view_.error) view_.exit_code.reset();
   }
+  if (!diagnostics_.empty())
+    events_.append(dump({{"event", "diagnostics"}, {"base64", codec::to_base64(diagnostics_)}}));
   events_.finish(std::move(last));
 }
 

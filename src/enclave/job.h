@@ -12,9 +12,14 @@ namespace cloister::enclave {
 // a pipe that they passed on to another job is still open then.
 inline constexpr sys::milliseconds kOutputGrace = sys::seconds(2);
 
+struct JobOptions {
+  bool shares_output = false;
+  sys::seconds grace = kDefaultGrace;  // how long it goes on while nobody follows it
+};
+
 class Job {
  public:
-  Job(ClientId client, const JobOrder& order, bool shares_output, std::uint64_t sequence);
+  Job(ClientId client, const JobOrder& order, const JobOptions& options, std::uint64_t sequence);
   ~Job();
 
   // Takes the launcher's channel and the output pipe, and follows them in a thread. on_end runs before the
@@ -26,12 +31,15 @@ class Job {
   Status cancel();
   EventLog& events() { return events_; }
   const ClientId& client() const { return client_; }
-  bool shares_output() const { return shares_output_; }
+  bool shares_output() const { return options_.shares_output; }
   std::uint64_t sequence() const { return sequence_; }
 
  private:
   void run(const std::function<void()>& on_end);
   void follow_to_the_end();
+  int patience(bool launcher_open) const;
+  void end_if_abandoned();
+  void take_diagnostics(const sys::Fd& file);
   bool read_output();
   bool read_notice();
   void emit_output(ByteView bytes);
@@ -40,7 +48,7 @@ class Job {
   void finish(const std::function<void()>& on_end);
 
   const ClientId client_;
-  const bool shares_output_;
+  const JobOptions options_;
   const std::uint64_t sequence_;
   mutable std::mutex mutex_;
   JobView view_;
@@ -48,7 +56,9 @@ class Job {
   sys::MessageSocket launcher_;
   sys::Fd output_;
   bool cancel_sent_ = false;
-  Bytes partial_;  // the beginning of a UTF-8 sequence whose rest has not come yet
+  std::string cancel_reason_ = "cancelled";
+  Bytes diagnostics_;  // the bundle, sealed
+  Bytes partial_;      // the beginning of a UTF-8 sequence whose rest has not come yet
   std::thread follower_;
 };
 

@@ -56,12 +56,14 @@ std::vector<std::shared_ptr<Job>> JobTable::jobs_of(const ClientId& client) cons
   return mine;
 }
 
-Result<JobView> JobTable::start(const ClientId& client, const JobOrder& order, bool share_output) {
+Result<JobView> JobTable::start(const ClientId& client, const PostedJob& posted) {
+  const auto& order = *posted.order;
   std::lock_guard lock(mutex_);
-  TRY(admit(client, order.output.view(), share_output));
+  TRY(admit(client, order.output.view(), posted.share_output));
   forget_oldest(client);
   auto started = TRY(monitor_.start_job(client, order));
-  auto job = std::make_shared<Job>(client, order, share_output, ++started_);
+  auto job = std::make_shared<Job>(
+      client, order, JobOptions{.shares_output = posted.share_output, .grace = posted.grace}, ++started_);
   TRY(job->follow(std::move(started.launcher), std::move(started.standard_output), [this, client] {
     if (auto told = shares_.invalidate(client); !told)
       log_.warning("invalidate a share: {}", told.error().message());

@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "enclave/event_log.h"
+#include "enclave/order.h"
 #include "enclave/peers.h"
 
 namespace cloister::enclave {
@@ -47,7 +48,7 @@ class JobTable {
 
   // Starts a job that the client ordered; its output is followed by a thread of its own.
   // exhausted: too many. denied: the output directory is another job's and share_output is false.
-  Result<JobView> start(const ClientId& client, const JobOrder& order, bool share_output);
+  Result<JobView> start(const ClientId& client, const PostedJob& posted);
   std::vector<JobView> list(const ClientId& client);
   Result<JobView> view(const ClientId& client, JobId id);
   Result<JobView> cancel(const ClientId& client, JobId id);

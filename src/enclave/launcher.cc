@@ -8,6 +8,8 @@
 
 #include <array>
 
+#include "enclave/consent.h"
+#include "enclave/job_diagnostics.h"
 #include "enclave/job_process.h"
 #include "enclave/job_root.h"
 #include "enclave/unpack_stage.h"
@@ -26,18 +28,6 @@ constexpr int kExitFailed = 125;
 constexpr int kExitNotRunnable = 126;
 constexpr int kExitNotFound = 127;
 constexpr std::uint64_t kMib = 1024 * 1024;
-
-// The last bytes of a stream, for diagnostics; everything before is forgotten.
-class Tail {
- public:
-  void add(ByteView bytes) {
-    append(kept_, bytes);
-    if (kept_.size() > 2 * kDiagnosticBytes) kept_.erase(kept_.begin(), kept_.end() - kDiagnosticBytes);
-  }
-
- private:
-  Bytes kept_;
-};
 
 class Launcher {
  public:
@@ -103,7 +93,7 @@ class Launcher {
     TRY(receive_from_keeper(verdict));
     if (verdict.error.is_error()) return std::unexpected(verdict.error.to_error());
     header_ = TRY(package::parse_prefix(start_.prefix));
-    return {};
+    return check_consent(header_.public_manifest.terms, *plan_.order);
   }
 
   // A cancellation does not wait for KMS.
@@ -223,6 +213,7 @@ class Launcher {
                                       .standard_output = output,
                                       .standard_error = error_output}));
     errors_ = std::move(errors.read);
+    started_ = true;
     plan_.standard_output.reset();  // the application alone holds it now: its end is the end of the output
     return tell(JobState::running);
   }
@@ -263,11 +254,15 @@ class Launcher {
     }
   }
 
+  // What is there, without waiting for more.
   void drain_errors() {
     std::array<std::uint8_t, 16 * 1024> buffer;
-    ssize_t n = ::read(errors_.get(), buffer.data(), buffer.size());
-    if (n > 0) diagnostics_.add(ByteView(buffer).first(static_cast<std::size_t>(n)));
-    if (n == 0 || (n < 0 && errno != EINTR)) errors_.reset();
+    pollfd entry{errors_ ? errors_.get() : -1, POLLIN, 0};
+    while (errors_ && ::poll(&entry, 1, 0) > 0) {
+      ssize_t n = ::read(errors_.get(), buffer.data(), buffer.size());
+      if (n > 0) diagnostics_.add(ByteView(buffer).first(static_cast<std::size_t>(n)));
+      if (n == 0 || (n < 0 && errno != EINTR)) errors_.reset();
+    }
   }
 
   Status time_is_up() {
@@ -296,7 +291,9 @@ class Launcher {
                   manifest_.terms.limits.memory_mib);
     }
     if (report.end == sandbox::ApplicationEnd::exited || report.end == sandbox::ApplicationEnd::signalled) {
-      return plan_.listener.send(notice);
+      bool exited = report.end == sandbox::ApplicationEnd::exited;
+      tell_end(notice, fmt::format("{} {}", exited ? "exited" : "signal", report.code));
+      return {};
     }
     exit_code_ = report.shell_code();
     return fail_errno(report.code, fmt::format("start {}", command_.program));
@@ -326,10 +323,26 @@ class Launcher {
     if (!notice.weaker.set(text, "walls")) log_.warning("walls cannot be told");
   }
 
+  // The last notice, with the diagnostic bundle if there is to be one.
+  void tell_end(JobNotice notice, const std::string& end) {
+    auto bundle = make_bundle(end);
+    if (!bundle) log_.warning("diagnostics: {}", bundle.error().message());
+    int fd = bundle ? bundle->get() : -1;
+    auto sent = plan_.listener.send(notice, fd < 0 ? std::span<const int>() : std::span<const int>(&fd, 1));
+    if (!sent) log_.warning("{}", sent.error().message());
+  }
+
   void tell_failure(const Error& error) {
     JobNotice notice{.state = JobState::failed, .exit_code = exit_code_};
     notice.error.set(error);
-    if (auto sent = plan_.listener.send(notice); !sent) log_.warning("{}", sent.error().message());
+    tell_end(notice, error.message());
+  }
+
+  // None if nobody asked for it, or if the application never started.
+  Result<sys::Fd> make_bundle(const std::string& end) {
+    if (plan_.order->diagnostics == 0 || !started_) return sys::Fd();
+    drain_errors();
+    return diagnostics_.bundle(header_, std::string(plan_.order->entry.view()), end);
   }
 
   std::string package_path() const { return plan_.work_path + "/package"; }
@@ -348,8 +361,9 @@ class Launcher {
   std::optional<sandbox::Cgroup> cgroup_;
   JobProcess process_;
   sys::Fd errors_;
-  Tail diagnostics_;
+  JobDiagnostics diagnostics_;
   int exit_code_ = kExitFailed;
+  bool started_ = false;  // the application
   bool cancelled_ = false;
 };
 

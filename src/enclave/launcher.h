@@ -14,7 +14,6 @@
 namespace cloister::enclave {
 
 inline constexpr sys::milliseconds kKeyReplyTimeout = sys::seconds(90);
-inline constexpr std::size_t kDiagnosticBytes = 64 * 1024;  // of the application's stderr kept, the last ones
 
 // Everything a launcher is given when it is forked. Ids are those of the supervisor's user namespace.
 struct LaunchPlan {

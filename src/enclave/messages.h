@@ -60,7 +60,11 @@ struct JobOrder {
   sys::FixedText<512> package;  // path in the client's share
   sys::FixedText<512> entry;    // path in the package
   sys::FixedText<128> output;   // directory below the share's output/, or empty
+  // Directories of the share beyond output/ that the caller lets the application write to, each followed by
+  // '/'.
+  sys::FixedText<1024> writes;
   PinnedSigners signers;
+  std::uint32_t diagnostics = 0;  // 1: a bundle for the owner is wanted
   std::uint32_t argument_count = 0;
   std::uint32_t argument_bytes = 0;
   char arguments[kMaxArgumentBytes] = {};  // each ends with a NUL
@@ -122,6 +126,7 @@ inline bool has_ended(JobState state) {
   return state >= JobState::exited;
 }
 
+// With a notice of the end may come one descriptor: the diagnostic bundle, a file in memory.
 struct JobNotice {
   JobState state{};
   std::int32_t exit_code = 0;  // exited: the application's. failed: 125, 126 or 127

@@ -30,6 +30,25 @@ TEST(PostedJob, KeepsArgumentsApart) {
   EXPECT_FALSE(job->order->signers.contains(crypto::Sha256{}));
 }
 
+TEST(PostedJob, TakesWhatTheCallerAgreesTo) {
+  auto job = posted();
+  job["allow_writes"] = {"model", "cache"};
+  job["diagnostics"] = true;
+  job["grace"] = 7;
+  auto parsed = parse_posted_job(job.dump());
+  ASSERT_TRUE(parsed) << parsed.error().message();
+  EXPECT_EQ(parsed->order->writes.view(), "model/cache/");
+  EXPECT_EQ(parsed->order->diagnostics, 1u);
+  EXPECT_EQ(parsed->grace, sys::seconds(7));
+  EXPECT_EQ(parse_posted_job(posted().dump())->grace, kDefaultGrace);
+}
+
+TEST(PostedJob, AMemberTwiceIsRefusedNotTheLastOneTaken) {
+  auto text = posted().dump();
+  text.insert(1, R"("entry":"other.py",)");
+  EXPECT_FALSE(parse_posted_job(text));
+}
+
 TEST(PostedJob, IdsAreFresh) {
   auto one = parse_posted_job(posted().dump());
   auto two = parse_posted_job(posted().dump());
@@ -74,6 +93,24 @@ TEST(PostedJob, RefusesWhatIsNotDocumented) {
     job["signers"] = signers;
     EXPECT_TRUE(refused(job)) << signers;
   }
+  job = posted();
+  for (auto grace : {nlohmann::json(kMinGrace.count() - 1), nlohmann::json(kMaxGrace.count() + 1),
+                     nlohmann::json(-1), nlohmann::json(5.5), nlohmann::json("60")}) {
+    job["grace"] = grace;
+    EXPECT_TRUE(refused(job)) << grace;
+  }
+  job = posted();
+  for (auto names : {nlohmann::json("model"), nlohmann::json::array({1}), nlohmann::json::array({".."}),
+                     nlohmann::json::array({"a/b"}), nlohmann::json::array({""})}) {
+    job["allow_writes"] = names;
+    EXPECT_TRUE(refused(job)) << names;
+  }
+  job["allow_writes"] = std::vector<std::string>(100, std::string(100, 'm'));
+  EXPECT_TRUE(refused(job));
+  job = posted();
+  job["diagnostics"] = 1;
+  EXPECT_TRUE(refused(job));
+  job = posted();
   job["signers"] = std::vector<std::string>(kMaxSigners + 1, std::string(64, 'a'));
   EXPECT_TRUE(refused(job));
   EXPECT_FALSE(parse_posted_job("[]"));

@@ -130,7 +130,7 @@ Result<http::Answer> Session::start_job(const http::Request& request) {
     return std::unexpected(std::move(error).with_hint("run: cloister sync -d DIR"));
   }
   TRY(state_.keeper.hand_over(posted.order->id, posted.credentials));
-  auto started = state_.jobs.start(client_, *posted.order, posted.share_output);
+  auto started = state_.jobs.start(client_, posted);
   if (!started) state_.keeper.forget(posted.order->id);
   auto view = TRY(std::move(started));
   return json_answer(json{{"id", job_id_text(view.id)}}.dump(), 201);

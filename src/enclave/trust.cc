@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "http/json.h"
 #include "kms/arn.h"
 #include "kms/endpoint.h"
 #include "sys/file.h"
@@ -11,7 +12,7 @@ namespace cloister::enclave {
 
 namespace {
 
-using nlohmann::json;
+using http::Json;
 
 Result<Mode> mode_from(std::string_view text) {
   if (text == "simulated") return Mode::simulated;
@@ -21,42 +22,49 @@ Result<Mode> mode_from(std::string_view text) {
 }
 
 // A member of the given type, taken out of the object: what is left at the end is unknown.
-Result<json> take(json& object, const char* name, json::value_t type) {
+Result<Json> take(Json& object, const char* name, Json::value_t type) {
   auto at = object.find(name);
   if (at == object.end() || at->type() != type)
     return fail(ErrorKind::invalid, "'{}' is missing or of the wrong type", name);
-  json value = std::move(*at);
+  Json value = std::move(*at);
   object.erase(at);
   return value;
 }
 
-Result<std::vector<std::string>> texts(const json& array, std::string_view what) {
+Result<std::string> take_text(Json& object, const char* name) {
+  return std::string(TRY(take(object, name, Json::value_t::string)).get_ref<const http::JsonString&>());
+}
+
+Result<std::vector<std::string>> texts(const Json& array, std::string_view what) {
   std::vector<std::string> out;
   for (const auto& item : array) {
     if (!item.is_string()) return fail(ErrorKind::invalid, "'{}' holds something that is not text", what);
-    out.push_back(item.get<std::string>());
+    out.emplace_back(item.get_ref<const http::JsonString&>());
   }
   return out;
 }
 
-Result<Trust> from_json(json& root) {
+Result<Trust> from_json(Json& root) {
   Trust trust;
-  if (TRY(take(root, "version", json::value_t::number_unsigned)) != 1)
+  if (TRY(take(root, "version", Json::value_t::number_unsigned)) != 1)
     return fail(ErrorKind::invalid, "version is not 1");
-  trust.mode = TRY(mode_from(TRY(take(root, "mode", json::value_t::string)).get<std::string>()));
-  auto endpoints = TRY(take(root, "kms_endpoints", json::value_t::object));
-  for (const auto& [partition, pattern] : endpoints.items()) {
-    if (!pattern.is_string()) return fail(ErrorKind::invalid, "kms_endpoints.{} is not text", partition);
-    trust.kms_endpoints[partition] = pattern.get<std::string>();
+  trust.mode = TRY(mode_from(TRY(take_text(root, "mode"))));
+  auto endpoints = TRY(take(root, "kms_endpoints", Json::value_t::object));
+  for (auto at = endpoints.begin(); at != endpoints.end(); ++at) {
+    std::string partition(at.key());
+    const auto* pattern = http::find_text(endpoints, partition);
+    if (pattern == nullptr) return fail(ErrorKind::invalid, "kms_endpoints.{} is not text", partition);
+    trust.kms_endpoints[partition] = *pattern;
   }
-  auto bundle = TRY(take(root, "kms_ca_bundle", json::value_t::string)).get<std::string>();
+  auto bundle = TRY(take_text(root, "kms_ca_bundle"));
   trust.kms_authorities = TRY(crypto::Certificate::list_from_pem(as_bytes(bundle)).context("kms_ca_bundle"));
   auto count = trust.kms_authorities.size();
   if (count == 0 || count > kMaxTrustedAuthorities)
     return fail(ErrorKind::invalid, "kms_ca_bundle holds {} certificates", count);
   trust.required_walls =
-      TRY(texts(TRY(take(root, "required_walls", json::value_t::array)), "required_walls"));
-  if (!root.empty()) return fail(ErrorKind::invalid, "unknown member '{}'", root.begin().key());
+      TRY(texts(TRY(take(root, "required_walls", Json::value_t::array)), "required_walls"));
+  if (!root.empty())
+    return fail(ErrorKind::invalid, "unknown member '{}'", std::string_view(root.begin().key()));
   return trust;
 }
 
@@ -77,7 +85,7 @@ std::string_view to_string(Mode mode) {
 Result<Trust> Trust::parse(ByteView text) {
   if (text.size() > kMaxTrustFile)
     return fail(ErrorKind::exhausted, "the trust file is larger than {} bytes", kMaxTrustFile);
-  auto root = json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
+  auto root = TRY(http::parse_json(as_text(text)).context("trust file"));
   if (!root.is_object()) return fail(ErrorKind::invalid, "the trust file is not a JSON object");
   return from_json(root).context("trust file");
 }

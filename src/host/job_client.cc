@@ -60,6 +60,9 @@ Result<std::optional<JobEnd>> take_event(std::string_view line, const JobEvents&
     events.on_state(text_of(event, "state"),
                     name.empty() ? "" : fmt::format("{} {}", name, text_of(event, "release")));
   }
+  if (kind == "diagnostics") {
+    if (auto bundle = codec::from_base64(text_of(event, "base64"))) events.on_diagnostics(*bundle);
+  }
   if (kind == "dropped" && event.contains("bytes") && event["bytes"].is_number_unsigned()) {
     events.on_dropped(event["bytes"].get<std::uint64_t>());
   }
@@ -77,6 +80,9 @@ Result<std::string> post_job(Session& session, const JobRequest& job, const kms:
   json body{{"package", job.package}, {"entry", job.entry},   {"arguments", job.arguments},
             {"signers", signers},     {"output", job.output}, {"share_output", job.share_output},
             {"credentials", secret}};
+  if (!job.allow_writes.empty()) body["allow_writes"] = job.allow_writes;
+  if (job.diagnostics) body["diagnostics"] = true;
+  if (job.grace != 0) body["grace"] = job.grace;
   http::Request request{.method = "POST", .target = "/v1/jobs"};
   request.fields.set("Content-Type", "application/json");
   request.body = body.dump(-1, ' ', false, json::error_handler_t::replace);

@@ -21,6 +21,9 @@ struct JobRequest {
   std::vector<crypto::Sha256> signers;
   std::string output;
   bool share_output = false;
+  std::vector<std::string> allow_writes;  // directories beyond output/ that it may write to
+  bool diagnostics = false;               // a bundle for its owner is wanted
+  std::uint64_t grace = 0;                // seconds that it goes on while nobody follows it; 0: the default
 };
 
 // Posts the job and returns its id. The request's text, credentials in it, is wiped.
@@ -31,6 +34,7 @@ struct JobEvents {
   std::function<void(std::string_view)> on_output;
   std::function<void(std::string_view state, std::string_view application)> on_state;
   std::function<void(std::uint64_t)> on_dropped;
+  std::function<void(ByteView)> on_diagnostics;  // the sealed bundle
 };
 struct JobEnd {
   int exit_code = 0;

@@ -23,6 +23,7 @@ struct Paths {
 
   std::string client_key() const { return home + "/client-key.pem"; }
   std::string signing_key() const { return home + "/signing-key.pem"; }
+  std::string diagnostics_key() const { return home + "/diagnostics-key.pem"; }
   std::string known_signers() const { return home + "/known_signers"; }
   std::string development_root() const { return state + "/development-root"; }
   std::string enclave(std::string_view name) const { return run + "/" + std::string(name); }

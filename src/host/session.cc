@@ -1,9 +1,7 @@
 #include "host/session.h"
 
-#include <cstdlib>
-
 #include "crypto/digest.h"
-#include "sys/file.h"
+#include "host/key_file.h"
 
 namespace cloister::host {
 
@@ -11,19 +9,6 @@ namespace {
 
 constexpr std::string_view kBindingTag = "cloister/tls/v1";
 constexpr std::size_t kNonceSize = 32;
-constexpr std::size_t kMaxKeyFile = 16 * 1024;  // bytes
-
-std::string parent_directory(const std::string& path) {
-  return path.substr(0, path.rfind('/'));
-}
-
-// Two processes that start at once must end up with one key: the second's link(2) fails and it reads the
-// first's.
-Status create_key(const std::string& path) {
-  TRY(sys::make_directories(parent_directory(path), 0700));
-  auto key = TRY(crypto::PrivateKey::generate(crypto::KeyType::p256));
-  return sys::write_file_atomic(path, key.to_pem().view(), 0600);
-}
 
 Result<attestation::Document> fetch_document(http::Client& http, const crypto::TlsStream& tls,
                                              const Expectation& expected, const sys::Clock& clock) {
@@ -40,15 +25,8 @@ Result<attestation::Document> fetch_document(http::Client& http, const crypto::T
 }  // namespace
 
 Result<crypto::TlsIdentity> load_or_create_client_key(const std::string& path) {
-  auto pem = sys::read_file(path, kMaxKeyFile);
-  if (!pem && pem.error().kind() == ErrorKind::not_found) {
-    TRY(create_key(path).context("make the client key"));
-    pem = sys::read_file(path, kMaxKeyFile);
-  }
-  auto bytes = TRY(std::move(pem));
-  auto key = crypto::PrivateKey::from_pem(bytes);
-  wipe(bytes);
-  return crypto::TlsIdentity::from_key(TRY(std::move(key).context(path)), "cloister client");
+  auto file = TRY(load_or_create_key(path, crypto::KeyType::p256).context("the client key"));
+  return crypto::TlsIdentity::from_key(std::move(file.key), "cloister client");
 }
 
 Status check_session_document(const attestation::Document& document, ByteView nonce, ByteView server_spki,
