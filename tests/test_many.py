@@ -1,0 +1,143 @@
+"""Many jobs, at once and one after another: all right, and nothing left behind."""
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+
+import lab as laboratory
+
+pytestmark = pytest.mark.skipif(laboratory.why_not() is not None, reason=str(laboratory.why_not()))
+
+AT_ONCE = 50
+IN_A_ROW = int(os.environ.get("CLOISTER_MANY_JOBS", "60"))  # the long form, by hand: 1000
+MEMORY_SLACK_KIB = 8 * 1024  # allocators keep some; a leak per job shows far above
+
+
+@pytest.fixture(scope="module")
+def lab(binaries):
+    made = laboratory.Lab(binaries)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def folder(lab, repository):
+    package, signer = lab.encrypt(repository / "tests/victims", lab.make_key(), "probe")
+    lab.ok("user", "signer", "add", "acme", signer)
+    lab.up()
+    shared = lab.sync("shared")
+    shutil.copy(package, shared / "encrypted")
+    return shared
+
+
+def enclave_processes(lab):
+    """The supervisor's processes of this lab, by pid."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and str(lab.root).encode() in (entry / "cmdline").read_bytes().replace(b"\0", b" "):
+                if b"cloisterd-sim" in (entry / "cmdline").read_bytes():
+                    found[int(entry.name)] = entry
+        except OSError:
+            pass  # it ended meanwhile
+    return found
+
+
+def inventory(lab):
+    """What a job could leave behind, counted: of the enclave as a whole, and of each of its processes."""
+    processes = enclave_processes(lab)
+    assert len(processes) >= 5, processes  # outermost, monitor, keeper, listener, share server
+    counts = {"processes": len(processes), "host mounts": len(Path("/proc/mounts").read_text().splitlines())}
+    for pid, entry in processes.items():
+        counts[f"descriptors of {pid}"] = len(list((entry / "fd").iterdir()))
+        counts[f"mounts of {pid}"] = len((entry / "mountinfo").read_text().splitlines())
+        counts[f"children of {pid}"] = len((entry / "task" / str(pid) / "children").read_text().split())
+        counts[f"threads of {pid}"] = len(list((entry / "task").iterdir()))
+    return counts
+
+
+def resident_kib(lab):
+    total = 0
+    for entry in enclave_processes(lab).values():
+        total += int(re.search(r"RssAnon:\s+(\d+)", (entry / "status").read_text()).group(1))
+    return total
+
+
+def run_exit(lab, code, *options):
+    return lab.run("user", "run", *options, "--", "probe.cloister", "exit.py", "exit", code)
+
+
+@pytest.mark.timeout(240)
+def test_fifty_jobs_at_once(lab, folder):
+    results = {}
+
+    def one(number):
+        results[number] = run_exit(lab, number, "--output", f"job{number}")
+
+    threads = [threading.Thread(target=one, args=(number,)) for number in range(AT_ONCE)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    wrong = {number: (done.returncode, done.stderr) for number, done in results.items() if done.returncode != number}
+    assert not wrong and len(results) == AT_ONCE, wrong
+    laboratory.wait_for(lambda: not laboratory.job_processes())
+
+
+@pytest.mark.timeout(120 + 3 * IN_A_ROW)
+def test_jobs_in_a_row_leave_nothing_behind(lab, folder):
+    for _ in range(5):  # what is made once, is made
+        assert run_exit(lab, 0).returncode == 0
+    laboratory.wait_for(lambda: not laboratory.job_processes())
+    before, memory = inventory(lab), resident_kib(lab)
+    for number in range(IN_A_ROW):
+        done = run_exit(lab, number % 3)
+        assert done.returncode == number % 3, (number, done.stderr)
+    laboratory.wait_for(lambda: inventory(lab) == before, seconds=30)
+    assert resident_kib(lab) - memory < MEMORY_SLACK_KIB
+
+
+def client_processes(lab, word):
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit() and
+            command_of(entry)[:1] == [lab.cloister] and word in command_of(entry)]
+
+
+def command_of(entry):
+    try:
+        return (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return []  # it ended meanwhile
+
+
+@pytest.mark.timeout(60)
+def test_a_client_that_dies_leaves_nothing_open(lab, folder):
+    second = lab.sync("second")
+    pumps = client_processes(lab, "second")
+    assert pumps, "no process serves the second mount"
+    quiet = inventory(lab)
+    files = [second / "dataset" / f"file{number}" for number in range(300)]
+    for file in files:
+        file.write_text("x")
+    held = [open(file, "rb") for file in files]
+    assert sum(inventory(lab).values()) > sum(quiet.values()) + 250  # the server holds what the client knows
+    for pid in pumps:
+        os.kill(pid, signal.SIGKILL)
+    for file in held:
+        with contextlib.suppress(OSError):
+            file.close()
+
+    def freed():
+        now = inventory(lab)
+        return all(now.get(name, 0) <= count for name, count in quiet.items())
+
+    laboratory.wait_for(freed, seconds=20)
+    subprocess.run(["umount", "-l", str(second)], check=False)
+    assert (folder / "dataset" / "file0").read_text() == "x"  # what was written is there, and the other mount lives
+    assert lab.sync("second").joinpath("dataset", "file299").read_text() == "x"
