@@ -1,5 +1,6 @@
 """A whole installation in one short directory: an embedded KMS, an owner and a user with homes of their own, enclaves."""
 
+import json
 import os
 import shutil
 import signal
@@ -103,6 +104,38 @@ class Lab:
         path = self.root / "owner" / f"{name}.cloister"
         said = self.ok("owner", "encrypt", "-d", directory, "-k", key, "--name", name, "--release", release, "-o", path)
         return path, said.split()[1]
+
+    def publish(self, directory, folder, name, key=None):
+        """Encrypts a directory under a key (default: a new one), puts the package into a folder, adds the signer."""
+        package, signer = self.encrypt(directory, key or self.make_key(), name)
+        self.run("user", "signer", "add", "acme", signer)  # the same each time; whether it was known does not matter
+        shutil.copy(package, folder / "encrypted")
+
+    def kms_client(self, who):
+        """AWS's own client of the embedded key service."""
+        import boto3  # only those who talk to it need it
+
+        env = self.environment(who)
+        return boto3.client("kms", region_name=env["AWS_REGION"], endpoint_url=env["AWS_ENDPOINT_URL_KMS"],
+                            verify=env["AWS_CA_BUNDLE"], aws_access_key_id=env["AWS_ACCESS_KEY_ID"],
+                            aws_secret_access_key=env["AWS_SECRET_ACCESS_KEY"])
+
+    def enclave_processes(self, name="default"):
+        """The process that `up` started, and all that descend from it."""
+        first = json.loads((self.root / "run" / name / "enclave.json").read_text())["pid"]
+        children = {}
+        for entry in Path("/proc").iterdir():
+            try:
+                if entry.name.isdigit():
+                    parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+                    children.setdefault(parent, []).append(int(entry.name))
+            except OSError:
+                pass  # it ended meanwhile
+        found, waiting = set(), [first]
+        while waiting:
+            found.add(waiting[-1])
+            waiting.extend(children.get(waiting.pop(), []))
+        return found
 
     def close(self):
         for name in list(self.enclaves):

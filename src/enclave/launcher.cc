@@ -28,6 +28,9 @@ constexpr int kExitFailed = 125;
 constexpr int kExitNotRunnable = 126;
 constexpr int kExitNotFound = 127;
 constexpr std::uint64_t kMib = 1024 * 1024;
+// The package's root and .cloister: directories that are no members, so that the limit speaks before the
+// tmpfs is full.
+constexpr std::uint64_t kUncountedInodes = 2;
 
 class Launcher {
  public:
@@ -139,7 +142,7 @@ class Launcher {
     for (const auto& path : {package_path(), root_path()}) TRY(sys::make_directories(path, 0755));
     auto limits = unpack_limits();
     auto tmpfs = TRY(sandbox::make_tmpfs({.size_bytes = limits.max_bytes + kMib,
-                                          .inodes = limits.max_entries + 1,
+                                          .inodes = limits.max_entries + kUncountedInodes,
                                           .mode = 0700,
                                           .uid = user_,
                                           .gid = user_}));

@@ -30,6 +30,7 @@ constexpr Field kPrefix{345, 155};
 constexpr std::string_view kUstar{"ustar\00000", 8};  // magic and version
 
 constexpr std::uint64_t kMaxOctalSize = 077777777777;  // 8 GiB - 1: what the size field holds
+constexpr std::size_t kShownPath = 64;                 // bytes of a path that cannot be, in an error
 constexpr std::string_view kPaxName = "pax";           // nobody reads it
 
 // Writing
@@ -253,7 +254,8 @@ Result<TarEntry> parse_tar_block(ByteView block, const PaxRecords& overrides) {
 Status check_tar_path(std::string_view path) {
   if (path.size() > kMaxTarPath)
     return fail(ErrorKind::invalid, "a path of {} bytes (up to {} allowed)", path.size(), kMaxTarPath);
-  auto parts = TRY(sys::split_relative(path));
+  auto parts =
+      TRY(sys::split_relative(path).context(fmt::format("tar: the path '{}'", path.substr(0, kShownPath))));
   if (parts.size() > kMaxTarDepth)
     return fail(ErrorKind::invalid, "{}: deeper than {} directories", path, kMaxTarDepth);
   return {};

@@ -35,7 +35,8 @@ std::unexpected<Error> fail_create(const std::string& path) {
 
 // The parent must have been made by an earlier member.
 Result<sys::Fd> open_parent(const sys::Dir& target, const std::string& parent) {
-  if (!parent.empty()) return target.open_at(parent, O_PATH | O_DIRECTORY | O_NOFOLLOW);
+  if (!parent.empty())
+    return target.open_at(parent, O_PATH | O_DIRECTORY | O_NOFOLLOW).context("tar: a parent directory");
   sys::Fd self(::openat(target.descriptor(), ".", O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!self) return fail_errno("target directory");
   return self;
@@ -49,6 +50,16 @@ Status make_directory(const sys::Dir& target, const std::string& path, std::uint
   auto made = TRY(target.open_dir(path));
   if (::fchmod(made.descriptor(), (mode & 0777) | 0700) != 0) return fail_errno(path);
   return {};
+}
+
+// O_EXCL follows no link, and the parent was reached by none.
+Result<sys::Fd> make_file(const sys::Dir& target, const std::string& path) {
+  auto place = place_of(path);
+  auto parent = TRY(open_parent(target, place.parent));
+  sys::Fd made(
+      ::openat(parent.get(), place.name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+  if (!made) return fail_create(path);
+  return made;
 }
 
 Status make_symlink(const sys::Dir& target, const TarEntry& entry) {
@@ -173,7 +184,7 @@ Status Unpacker::begin_manifest() {
 }
 
 Status Unpacker::begin_file() {
-  file_ = TRY(target_.open_at(entry_.path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600));
+  file_ = TRY(make_file(target_, entry_.path));
   left_ = entry_.size;
   state_ = State::content;
   return left_ == 0 ? end_file() : Status{};
