@@ -63,9 +63,9 @@ class Lab:
         return subprocess.Popen([program or self.cloister, *map(str, words)], cwd=self.root / who,
                                 env=self.environment(who), stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
 
-    def run(self, who, *words, text=True, program=None):
+    def run(self, who, *words, text=True, program=None, seconds=COMMAND_SECONDS):
         return subprocess.run([program or self.cloister, *map(str, words)], cwd=self.root / who, stdin=subprocess.DEVNULL,
-                              env=self.environment(who), capture_output=True, text=text, timeout=COMMAND_SECONDS)
+                              env=self.environment(who), capture_output=True, text=text, timeout=seconds)
 
     def ok(self, who, *words, **options):
         done = self.run(who, *words, **options)
@@ -74,8 +74,9 @@ class Lab:
 
     # --- roles ------------------------------------------------------------------------------------------------
 
-    def up(self, name="default", program=None):
-        self.ok("user", "up", "--name", name, program=program)
+    def up(self, name="default", program=None, share_mib=None):
+        quota = ["--share-mib", share_mib] if share_mib else []
+        self.ok("user", "up", "--name", name, *quota, program=program)
         self.enclaves.append(name)
         self.ok("user", "proxy", "-s", "kms", "--name", name)
 

@@ -17,6 +17,7 @@ pytest.importorskip("boto3", reason="SKIP: needs python3-boto3")
 from forge import block, compress, directory, frame, member, pax, symlink, tar  # noqa: E402
 
 MIB = 1 << 20
+RUN_SECONDS = 150  # the million of files takes a while
 MARK = "started"  # what the forged application leaves in the output directory
 APP = member(b"app.py", b"open('/output/started', 'w').close()\nprint('it runs')\n")
 NOISE = member(b"noise", os.urandom(2 * MIB + MIB // 2))  # so that there are three segments
@@ -42,7 +43,7 @@ def forger(lab):
 def run(lab, package):
     (lab.folder / "output" / MARK).unlink(missing_ok=True)
     (lab.folder / "encrypted" / "forged.cloister").write_bytes(package)
-    return lab.run("user", "run", "forged.cloister", "app.py")
+    return lab.run("user", "run", "forged.cloister", "app.py", seconds=RUN_SECONDS)
 
 
 def check_it_runs(lab, package):
@@ -60,8 +61,6 @@ def check_refused(lab, package, reason):
     assert len(lines) == 1 or (len(lines) == 2 and lines[1].startswith("hint: ")), done.stderr
     assert not (lab.folder / "output" / MARK).exists()
     laboratory.wait_for(lambda: lab.enclave_processes() <= before)
-    job = json.loads(lab.ok("user", "jobs", "--json"))["jobs"][0]
-    assert job["state"] == "failed" and "exit_code" not in job, job
 
 
 # --- the forger is right, so that what is refused is refused for the lie --------------------------------------------
@@ -123,32 +122,34 @@ ARCHIVES = {
     "sticky directory": ([directory(b"x", mode=0o1777)], "sticky"),
     "a file's type in the mode": ([member(b"x", mode=0o100644)], "a mode of 100644"),
     # where it may be
-    "dot dot": ([member(b"../app.py", EVIL)], r"\.\."),
-    "dot dot below": ([directory(b"d"), member(b"d/../../x", EVIL)], r"\.\."),
-    "dot dot in pax": ([member(b"x", EVIL, records=[(b"path", b"../x")])], r"\.\."),
-    "absolute": ([member(b"/dataset/x", EVIL)], "absolute|empty"),
-    "dot": ([member(b"./x", EVIL)], r"'\.'"),
-    "empty component": ([directory(b"d"), member(b"d//x", EVIL)], "empty"),
-    "no name": ([member(b"", EVIL)], "empty"),
-    "root directory": ([directory(b"")], "empty"),
+    "dot dot": ([member(b"../app.py", EVIL)], r"tar: the path '../app.py': '\.\.' is not a name"),
+    "dot dot below": ([directory(b"d"), member(b"d/../../x", EVIL)], r"tar: the path .*: '\.\.' is not a name"),
+    "dot dot in pax": ([member(b"x", EVIL, records=[(b"path", b"../x")])], r"tar: the path '../x': '\.\.' is not a name"),
+    "absolute": ([member(b"/dataset/x", EVIL)], "tar: the path .*an absolute path"),
+    "absolute in pax": ([member(b"x", EVIL, records=[(b"path", b"/app/app.py")])], "tar: the path .*an absolute path"),
+    "dot": ([member(b"./x", EVIL)], r"tar: the path './x': '\.' is not a name"),
+    "a file with a slash": ([member(b"x/", EVIL)], "tar: the path 'x/': a name of 0 bytes"),
+    "empty component": ([directory(b"d"), member(b"d//x", EVIL)], "tar: the path 'd//x': a name of 0 bytes"),
+    "no name": ([member(b"", EVIL)], "tar: the path '': a name of 0 bytes"),
+    "root directory": ([directory(b"")], "tar: the path '': a name of 0 bytes"),
     "the same file again": ([member(b"app.py", EVIL)], "app.py stands there twice"),
     "the same directory again": ([directory(b"d"), directory(b"d")], "d stands there twice"),
     "a link over a file": ([symlink(b"app.py", b"noise")], "app.py stands there twice"),
-    "a file over a link": ([symlink(b"x", b"y"), member(b"x", EVIL)], "x"),
-    "through a link": ([directory(b"d"), symlink(b"l", b"d"), member(b"l/x", EVIL)], "l/x|l:"),
-    "through a link to itself": ([LINK, member(b"link/x", EVIL)], "link"),
-    "a directory through a link": ([LINK, directory(b"link/x")], "link"),
-    "a link through a link": ([LINK, symlink(b"link/x", b"y")], "link"),
-    "no parent": ([member(b"no/x", EVIL)], "no/x|no:"),
-    "below a file": ([member(b"app.py/x", EVIL)], "app.py"),
-    "256 bytes of name": ([member(b"n" * 256)], "255|long"),
+    "a file over a link": ([symlink(b"x", b"y"), member(b"x", EVIL)], "tar: x stands there twice"),
+    "through a link": ([directory(b"d"), symlink(b"l", b"d"), member(b"l/x", EVIL)], "a parent directory: l: "),
+    "through a link to the root": ([LINK, member(b"link/x", EVIL)], "a parent directory: link: "),
+    "a directory through a link": ([LINK, directory(b"link/x")], "a parent directory: link: "),
+    "a link through a link": ([LINK, symlink(b"link/x", b"y")], "a parent directory: link: "),
+    "no parent": ([member(b"no/x", EVIL)], "a parent directory: no: "),
+    "below a file": ([member(b"app.py/x", EVIL)], "a parent directory: app.py: "),
+    "256 bytes of name": ([member(b"n" * 256)], "a name of 256 bytes"),
     "4001 bytes of path": ([member(b"/".join([b"n" * 199] * 20) + b"/x")], "4001 bytes"),
     "65 levels": ([directory(b"/".join([b"d"] * n)) for n in range(1, 66)], "deeper than 64"),
     # what a pax header may say
-    "pax capability": ([member(b"x", records=[(b"SCHILY.xattr.security.capability", b"\1\0\0\2")])], "pax record 'SCHILY.xattr"),
+    "pax capability": ([member(b"x", records=[(b"SCHILY.xattr.security.capability", b"\1AAA")])], "pax record 'SCHILY.xattr"),
     "pax xattr": ([member(b"x", records=[(b"LIBARCHIVE.xattr.user.a", b"YQ")])], "pax record 'LIBARCHIVE"),
     "pax sparse": ([member(b"x", records=[(b"GNU.sparse.major", b"1")])], "pax record 'GNU.sparse"),
-    "pax escape in a key": ([member(b"x", records=[(b"\33]52;c;eA==\7", b"1")])], r"pax record '[^\x1b\x07]*'"),
+    "pax escape in a key": ([member(b"x", records=[(b"\33]52;c;eA==\7", b"1")])], r"pax record '[^\x1b\x07]+'"),
     "pax uid": ([member(b"x", records=[(b"uid", b"0")])], "pax record 'uid'"),
     "pax twice": ([member(b"x", records=[(b"path", b"y"), (b"path", b"z")])], "pax record 'path' is not allowed or stands twice"),
     "pax empty": ([member(b"x", records=[(b"path", b"")])], "empty pax value"),
@@ -240,7 +241,7 @@ MANIFESTS = {
     "a link": (lambda f: f.package(compress(tar(symlink(b".cloister/manifest", b"../app.py"), APP)), MANIFEST), "is not allowed there"),
     "other terms shown": (lambda f: f.package(compress(tar(forge.manifest_member(MANIFEST), APP)), MANIFEST,
                                               public=forge.cbor(forge.public_part(OTHER))), "contradicts the terms"),
-    "too large a limit": (lambda f: f.archive(APP, full=forge.manifest(limits={"package_mib": MIB + 1})), "package_mib is 1048577"),
+    "too large a limit": (lambda f: f.archive(APP, full=forge.manifest(limits={"package_mib": MIB + 1})), "public manifest: .*integer above 1048576"),
     "no time": (lambda f: f.archive(APP, full=forge.manifest(limits={"seconds": 0})), "seconds is 0"),
     "reads packages": (lambda f: f.archive(APP, full=forge.manifest(reads=["encrypted"])), "'encrypted' belongs to Cloister"),
     "reads a path": (lambda f: f.archive(APP, full=forge.manifest(reads=["../x"])), "reads: "),
@@ -555,7 +556,7 @@ BOMBS = {
 }
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(200)
 @pytest.mark.parametrize("name", BOMBS)
 def test_bombs_are_refused_at_their_limit(lab, forger, name):
     make, reason = BOMBS[name]
@@ -569,8 +570,9 @@ def test_what_fits_exactly_is_no_bomb(lab, forger):
 
 
 def test_the_enclave_has_not_noticed(lab, forger):
-    """After all of these: no process, no mount, no job that is not over, and a good package runs."""
+    """After all of these a good package runs, no process of a job is left, and every job is over: failed before it ran."""
     check_it_runs(lab, forger.archive(APP, NOISE, full=MANIFEST))
     laboratory.wait_for(lambda: not laboratory.job_processes())
     jobs = json.loads(lab.ok("user", "jobs", "--json"))["jobs"]
     assert {job["state"] for job in jobs} <= {"failed", "exited"}
+    assert all("exit_code" not in job and job["error"]["message"] for job in jobs if job["state"] == "failed")
