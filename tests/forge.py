@@ -23,6 +23,7 @@ BLOCK = 512
 TAR_END = bytes(2 * BLOCK)
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 ZSTD_BLOCK = 128 * 1024  # bytes, the most of one block
+RAW, RUN = 0, 1  # kinds of blocks: bytes as they are, one byte many times
 
 
 def cbor(value):
@@ -94,21 +95,31 @@ def tar(*members, end=TAR_END):
 # --- compression --------------------------------------------------------------------------------------------------
 
 
-def compress(content, level=1):
-    return zstandard.ZstdCompressor(level=level).compress(content)
+def compress(content):
+    """One frame of bytes, or of what a generator yields."""
+    compressor = zstandard.ZstdCompressor(level=1)
+    if isinstance(content, bytes):
+        return compressor.compress(content)
+    stream = compressor.compressobj()
+    return b"".join(stream.compress(piece) for piece in content) + stream.flush()
 
 
 def frame(content, zeros=0, window=17):
     """A zstd frame by hand (RFC 8878): raw blocks of `content`, then `zeros` bytes in 4 bytes for each 128 KiB."""
     out = [ZSTD_MAGIC, bytes([0, (window - 10) << 3])]
-    pieces = [(0, content[at:at + ZSTD_BLOCK]) for at in range(0, len(content), ZSTD_BLOCK)]
-    for kind, piece in pieces:
-        out.append(struct.pack("<I", len(piece) << 3 | kind << 1)[:3] + piece)
+    for at in range(0, len(content), ZSTD_BLOCK):
+        piece = content[at:at + ZSTD_BLOCK]
+        out.append(zstd_block(RAW, len(piece)) + piece)
     whole, rest = divmod(zeros, ZSTD_BLOCK)
-    out.append((struct.pack("<I", ZSTD_BLOCK << 3 | 1 << 1)[:3] + b"\0") * whole)
-    out.append(struct.pack("<I", rest << 3 | 1 << 1)[:3] + b"\0" if rest else b"")
-    out.append(struct.pack("<I", 1)[:3])  # the last block: raw and empty
+    out.append((zstd_block(RUN, ZSTD_BLOCK) + b"\0") * whole)
+    if rest:
+        out.append(zstd_block(RUN, rest) + b"\0")
+    out.append(zstd_block(RAW, 0, last=1))
     return b"".join(out)
+
+
+def zstd_block(kind, size, last=0):
+    return struct.pack("<I", size << 3 | kind << 1 | last)[:3]
 
 
 # --- manifests ----------------------------------------------------------------------------------------------------

@@ -37,6 +37,8 @@ def lab(binaries):
 def forger(lab):
     made = forge.Forger(lab.kms_client("owner"), lab.make_key())
     lab.ok("user", "signer", "add", "forger", forge.fingerprint(made.signer))
+    lab.ok("user", "signer", "add", "rival", forge.fingerprint(RIVAL))  # whose packages the user runs, too
+    made.other_arn = lab.make_key()
     return made
 
 
@@ -154,7 +156,7 @@ ARCHIVES = {
     "pax twice": ([member(b"x", records=[(b"path", b"y"), (b"path", b"z")])], "pax record 'path' is not allowed or stands twice"),
     "pax empty": ([member(b"x", records=[(b"path", b"")])], "empty pax value"),
     "pax NUL": ([member(b"x", records=[(b"path", b"y\0z")])], "NUL"),
-    "pax size larger": ([member(b"x", b"abc", records=[(b"size", b"1025")])], "tar|wrong|ustar|octal|ends"),
+    "pax size larger": ([member(b"x", b"abc", records=[(b"size", b"1025")])], "the stream ends too early"),
     "pax negative size": ([member(b"x", b"abc", records=[(b"size", b"-1")])], "pax number"),
     "pax size 2^64": ([member(b"x", b"abc", records=[(b"size", b"18446744073709551617")])], "pax number"),
     "pax size with zeros": ([member(b"x", b"abc", records=[(b"size", b"003")])], "leading zeros"),
@@ -177,11 +179,11 @@ ARCHIVES = {
     "a file with a target": ([member(b"x", link=b"y")], "a link target where none may be"),
     "a directory without its slash": ([member(b"d", kind=b"5")], "without its slash"),
     "padding": ([block(b"x", size=1) + b"a" + b"b" * 511], "padding that is not zero"),
-    "more content than there is": ([block(b"x", size=4096) + b"a" * 512], "ends too early|tar"),
+    "more content than there is": ([block(b"x", size=4096) + b"a" * 512], "the stream ends too early"),
     # what is the owner's and not the archive's
     "manifest denied by the header": ([forge.manifest_member(MANIFEST)], "is not allowed there"),
     "reserved directory": ([directory(b".cloister")], "is not allowed there"),
-    "reserved file": ([member(b".cloister/x", EVIL)], "is not allowed there|.cloister"),
+    "reserved file": ([member(b".cloister/x", EVIL)], "is not allowed there"),
     "reserved link": ([symlink(b".cloister", b".")], "is not allowed there"),
 }
 
@@ -212,15 +214,15 @@ CONTENTS = {
     "nothing": (lambda: b"", "zstd frame ends too early"),
     "an empty frame": (lambda: frame(b""), "tar: the stream ends too early"),
     "no compression": (lambda: tar(APP), "not a zstd frame"),
-    "half a frame": (lambda: compress(tar(APP))[:-1], "zstd"),
+    "half a frame": (lambda: compress(tar(APP))[:-1], "zstd frame ends too early"),
     "two frames": (lambda: compress(tar(APP)) + compress(b"x"), "data after the end of the zstd frame"),
     "bytes after the frame": (lambda: compress(tar(APP)) + b"\0", "data after the end of the zstd frame"),
     "skippable frame": (lambda: struct.pack("<II", 0x184D2A50, 4) + b"evil" + compress(tar(APP)), "not a zstd frame"),
     "format of 2015": (lambda: b"\x27\xb5\x2f\xfd" + compress(tar(APP))[4:], "not a zstd frame"),
-    "a window of 256 MiB": (lambda: frame(tar(APP), window=28), "zstd: .*memory"),
-    "a window of 1 TiB": (lambda: frame(tar(APP), window=40), "zstd: "),
+    "a window of 256 MiB": (lambda: frame(tar(APP), window=28), "zstd: .*too much memory"),
+    "a window of 1 TiB": (lambda: frame(tar(APP), window=40), "zstd: .*too much memory"),
     "a dictionary": (lambda: forge.ZSTD_MAGIC + b"\x01\x38\x2a" + frame(tar(APP))[6:], "zstd: Dictionary"),
-    "damage within": (lambda: flip(frame(tar(APP)), 6, 0x06), "zstd: "),
+    "damage within": (lambda: flip(frame(tar(APP)), 6, 0x06), "zstd: Data corruption"),
 }
 
 
@@ -234,7 +236,7 @@ def test_contents_that_lie_are_refused(lab, forger, name):
 
 OTHER = MANIFEST | {"reads": None}
 MANIFESTS = {
-    "missing": (lambda f: f.package(compress(tar(APP)), MANIFEST), "manifest"),
+    "missing": (lambda f: f.package(compress(tar(APP)), MANIFEST), "manifest: .*No such file"),
     "another": (lambda f: f.package(compress(tar(forge.manifest_member(OTHER), APP)), MANIFEST), "not the one that the package's header names"),
     "not the first": (lambda f: f.package(compress(tar(APP, forge.manifest_member(MANIFEST))), MANIFEST), "is not allowed there"),
     "twice": (lambda f: f.archive(forge.manifest_member(MANIFEST), APP, full=MANIFEST), "is not allowed there"),
@@ -244,11 +246,11 @@ MANIFESTS = {
     "too large a limit": (lambda f: f.archive(APP, full=forge.manifest(limits={"package_mib": MIB + 1})), "public manifest: .*integer above 1048576"),
     "no time": (lambda f: f.archive(APP, full=forge.manifest(limits={"seconds": 0})), "seconds is 0"),
     "reads packages": (lambda f: f.archive(APP, full=forge.manifest(reads=["encrypted"])), "'encrypted' belongs to Cloister"),
-    "reads a path": (lambda f: f.archive(APP, full=forge.manifest(reads=["../x"])), "reads: "),
+    "reads a path": (lambda f: f.archive(APP, full=forge.manifest(reads=["../x"])), "reads: a name with a slash"),
     "writes twice": (lambda f: f.archive(APP, full=forge.manifest(writes=["output", "output"])), "'output' stands there twice"),
-    "entry point outside": (lambda f: f.archive(APP, full=forge.manifest(entries=[{"name": "/dataset/x.py", "args": None}])), "entry point"),
-    "unknown word": (lambda f: f.archive(APP, full=forge.manifest(stderr="owner")), "stderr|owner"),
-    "unknown key": (lambda f: f.archive(APP, full=forge.manifest(root=True)), "package header"),
+    "entry point outside": (lambda f: f.archive(APP, full=forge.manifest(entries=[{"name": "/dataset/x.py", "args": None}])), "entry point: .*an absolute path"),
+    "unknown word": (lambda f: f.archive(APP, full=forge.manifest(stderr="owner")), "'owner' is neither caller nor none"),
+    "one key more": (lambda f: f.archive(APP, full=forge.manifest(root=True)), "public manifest: .*more than 10 entries"),
 }
 
 
@@ -282,9 +284,9 @@ def raw_header(f, encoded, length=None):
     return start + f.seal(start, compress(tar(APP)), f.data_key(f.context()))
 
 
-def unsigned(f, **changes):
+def unsigned(f, full=None, **changes):
     """A header changed after its owner signed it; the content sealed for the changed one."""
-    return raw_header(f, forge.cbor(f.header() | changes))
+    return raw_header(f, forge.cbor(f.header(full=full) | changes))
 
 
 def renamed(f):
@@ -293,58 +295,61 @@ def renamed(f):
 
 
 TERMS = forge.cbor(forge.public_part(MANIFEST))
+TERMS_OF_ANOTHER = forge.cbor(forge.public_part(OTHER))
 HEADERS = {
     "magic": (lambda f: flip(f.archive(APP), 0, 0x80), "not an encrypted package"),
     "magic's line end": (lambda f: f.archive(APP).replace(b"\r\n", b"\n", 1), "not an encrypted package"),
     "length 0": (lambda f: raw_header(f, b"", 0), "a length of 0 bytes"),
     "length 65537": (lambda f: raw_header(f, bytes(65537)), "a length of 65537 bytes"),
     "length 2^32 - 1": (lambda f: raw_header(f, forge.cbor(f.header()), 0xFFFFFFFF), "a length of 4294967295 bytes"),
-    "length one more": (lambda f: raw_header(f, forge.cbor(f.header()) + b"\0"), "package header"),
-    "length one less": (lambda f: raw_header(f, forge.cbor(f.header()), len(forge.cbor(f.header())) - 1), "package header"),
+    "length one more": (lambda f: raw_header(f, forge.cbor(f.header()) + b"\0"), "package header: .*bytes after the end"),
+    "length one less": (lambda f: raw_header(f, forge.cbor(f.header()), len(forge.cbor(f.header())) - 1), "package header: truncated"),
     "half a header": (lambda f: f.archive(APP)[:300], "package header: the file ends too early"),
     "nothing but a header": (lambda f: forge.prefix(f.header()), "package content: the file ends too early"),
-    "indefinite map": (lambda f: raw_header(f, b"\xbf" + forge.cbor(f.header())[1:] + b"\xff"), "package header"),
-    "long integer": (lambda f: raw_header(f, forge.cbor(f.header()).replace(b"av\x01", b"av\x18\x01", 1)), "package header"),
-    "other order": (lambda f: raw_header(f, other_order(f.header())), "package header"),
-    "a key twice": (lambda f: raw_header(f, b"\xac\x61v\x01" + forge.cbor(f.header())[1:]), "package header"),
+    "indefinite map": (lambda f: raw_header(f, b"\xbf" + forge.cbor(f.header())[1:] + b"\xff"), "package header: .*indefinite length"),
+    "long integer": (lambda f: raw_header(f, forge.cbor(f.header()).replace(b"av\x01", b"av\x18\x01", 1)), "package header: .*shortest form"),
+    "other order": (lambda f: raw_header(f, in_order(f.header(), 1, 0)), "package header: .*\"v\" is not here"),
+    "a key twice": (lambda f: raw_header(f, in_order(f.header(), 0, 0)), "package header: .*\"key\" is not here"),
     "version 2": (lambda f: resigned(f, v=2), "format version 2"),
     "version 0": (lambda f: resigned(f, v=0), "format version 0"),
-    "unknown key": (lambda f: resigned(f, trust="me"), "package header"),
-    "no commitment": (lambda f: resigned(f, drop=["commitment"]), "package header"),
-    "no signature": (lambda f: resigned(f, drop=["signature"]), "package header"),
-    "no context": (lambda f: resigned(f, drop=["context"]), "package header"),
+    "one key more": (lambda f: resigned(f, trust="me"), "package header: .*more than 11 entries"),
+    "another key": (lambda f: resigned(f, drop=["commitment"], promise=bytes(32)), "package header: .*\"release\" is not here"),
+    "no commitment": (lambda f: resigned(f, drop=["commitment"]), "\"commitment\" is not here"),
+    "no signature": (lambda f: resigned(f, drop=["signature"]), "\"signature\" is not here"),
+    "no context": (lambda f: resigned(f, drop=["context"]), "\"context\" is not here"),
     "alias": (lambda f: resigned(f, key=f.arn.rpartition("key/")[0] + "alias/ocr"), "not a full key ARN"),
     "key of another service": (lambda f: resigned(f, key=f.arn.replace(":kms:", ":s3:")), "not a full key ARN"),
     "region that is a host": (lambda f: resigned(f, key=f.arn.replace("us-east-1", "evil.example")), "not a full key ARN"),
     "region with a slash": (lambda f: resigned(f, key=f.arn.replace("us-east-1", "us-east-1/x")), "not a full key ARN"),
     "no wrapped key": (lambda f: resigned(f, wrapped=[]), "0 wrapped keys"),
-    "five wrapped keys": (lambda f: resigned(f, wrapped=[b"x"] * 5), "package header"),
-    "empty wrapped key": (lambda f: resigned(f, wrapped=[b""]), "package header"),
-    "wrapped key of 6145 bytes": (lambda f: resigned(f, wrapped=[bytes(6145)]), "package header"),
-    "short signer": (lambda f: resigned(f, signer=bytes(31)), "package header"),
-    "short commitment": (lambda f: resigned(f, commitment=bytes(31)), "package header"),
+    "five wrapped keys": (lambda f: resigned(f, wrapped=[b"x"] * 5), "more than 4 entries"),
+    "empty wrapped key": (lambda f: resigned(f, wrapped=[b""]), "string shorter than 1 byte"),
+    "wrapped key of 6145 bytes": (lambda f: resigned(f, wrapped=[bytes(6145)]), "string longer than 6144 bytes"),
+    "short signer": (lambda f: resigned(f, signer=bytes(31)), "string shorter than 32 bytes"),
+    "short commitment": (lambda f: resigned(f, commitment=bytes(31)), "string shorter than 32 bytes"),
     "name with a slash": (lambda f: resigned(f, name="../x", context={"cloister:name": "../x"}), "name must be 1 to 64"),
     "name with an escape": (lambda f: resigned(f, name="\33[2J", context={"cloister:name": "\33[2J"}), "name must be 1 to 64"),
-    "name of 65": (lambda f: resigned(f, name="n" * 65, context={"cloister:name": "n" * 65}), "package header"),
+    "name of 65": (lambda f: resigned(f, name="n" * 65, context={"cloister:name": "n" * 65}), "string longer than 64 bytes"),
     "no release": (lambda f: resigned(f, release="", context={"cloister:release": ""}), "release must be 1 to 64"),
     "context of another name": (lambda f: resigned(f, context={"cloister:name": "other"}), "contradicts"),
     "context of another release": (lambda f: resigned(f, context={"cloister:release": "2"}), "contradicts"),
     "context of another signer": (lambda f: resigned(f, context={"cloister:signer": "0" * 64}), "contradicts"),
     "context with a manifest": (lambda f: resigned(f, context={"cloister:manifest": "0" * 64}), "contradicts"),
-    "context of another kind": (lambda f: resigned(f, context={"cloister:data": "mine"}), "contradicts|reserved"),
+    "context of another kind": (lambda f: resigned(f, context={"cloister:data": "mine"}), "contradicts"),
     "context in capitals": (lambda f: resigned(f, context={"Cloister:Name": "x"}), "'Cloister:Name' is reserved"),
     "context twice but for case": (lambda f: resigned(f, context={"team": "a", "Team": "b"}), "only in case"),
     "context with an escape": (lambda f: resigned(f, context={"team": "\33]52;c;eA==\7"}), "not printable ASCII"),
-    "context of nine": (lambda f: resigned(f, context={f"k{n}": "" for n in range(9)}), "package header"),
+    "context of nine": (lambda f: resigned(f, context={f"k{n}": "" for n in range(9)}), "more than 12 entries"),
     "terms without a manifest": (lambda f: resigned(f, public=TERMS), "terms other than the defaults"),
-    "terms of 17 KiB": (lambda f: resigned(f, public=bytes(17 * 1024)), "package header"),
-    "terms that are none": (lambda f: resigned(f, public=b"\xf6"), "package header"),
+    "terms of 17 KiB": (lambda f: resigned(f, public=bytes(17 * 1024)), "string longer than 16384 bytes"),
+    "terms that are none": (lambda f: resigned(f, public=b"\xf6"), "public manifest: .*not a map"),
 }
 
 
-def other_order(header):
+def in_order(header, *first):
+    """The header with other entries in its first places: 0 is `v`, 1 is `key`."""
     keys = sorted(header, key=lambda key: (len(key), key))
-    keys[0], keys[1] = keys[1], keys[0]
+    keys[:len(first)] = [keys[at] for at in first]
     return bytes([0xA0 + len(keys)]) + b"".join(forge.cbor(key) + forge.cbor(header[key]) for key in keys)
 
 
@@ -356,7 +361,7 @@ def test_headers_that_lie_are_refused(lab, forger, name):
 
 # --- signatures and keys --------------------------------------------------------------------------------------------
 
-STRANGER = forge.Ed25519PrivateKey.generate()
+STRANGER, RIVAL = forge.Ed25519PrivateKey.generate(), forge.Ed25519PrivateKey.generate()
 
 
 def by_another(f):
@@ -390,6 +395,12 @@ def wrapped_for_another_application(f):
     return f.package(compress(tar(APP)), key=f.data_key(f.context(name="other")))
 
 
+def stolen(f):
+    """Another signer, whom the user knows, puts the owner's wrapped key, commitment and content below a header of their own."""
+    parts = f.parts(compress(tar(APP)))
+    return b"".join([forge.prefix(f.header(signer=RIVAL, key=f.data_key(f.context()))), *parts[1:]])
+
+
 def other_commitment(f):
     return f.package(compress(tar(APP)), commitment=hashlib.sha256(b"x").digest())
 
@@ -401,10 +412,13 @@ SIGNATURES = {
     "one bit": (lambda f: unsigned(f, signature=flip(f.header()["signature"], 0)), "signature of the package"),
     "its last bit": (lambda f: unsigned(f, signature=flip(f.header()["signature"], -1, 0x80)), "signature of the package"),
     "over another domain": (lambda f: unsigned(f, signature=f.signer.sign(forge.cbor(f.header()))), "signature of the package"),
-    "signer of small order": (lambda f: resigned(f, signer=b"\1" + bytes(31), context={"cloister:signer": hashlib.sha256(forge.SPKI + b"\1" + bytes(31)).hexdigest()}), "signature of the package|signer"),
+    "signer of small order": (lambda f: resigned(f, signer=b"\1" + bytes(31), context={"cloister:signer": hashlib.sha256(forge.SPKI + b"\1" + bytes(31)).hexdigest()}), "signature of the package"),
     "name changed": (renamed, "signature of the package"),
     "release changed": (lambda f: unsigned(f, release="0", context=f.context(release="0")), "signature of the package"),
     "key changed": (lambda f: unsigned(f, key=f.arn[:-1] + ("0" if f.arn[-1] != "0" else "1")), "signature of the package"),
+    "terms changed": (lambda f: unsigned(f, MANIFEST, public=TERMS_OF_ANOTHER), "signature of the package"),
+    "manifest changed": (lambda f: unsigned(f, OTHER, signature=f.header(full=MANIFEST)["signature"]), "signature of the package"),
+    "signer changed": (lambda f: unsigned(f, signer=forge.public_bytes(RIVAL), context=f.context(signer=RIVAL)), "signature of the package"),
     "own context changed": (lambda f: unsigned(f, context=f.context() | {"a": "b"}), "signature of the package"),
     "wrapped key changed": (lambda f: unsigned(f, wrapped=[flip(f.header()["wrapped"][0], 20)]), "signature of the package"),
     "wrapped key added": (lambda f: unsigned(f, wrapped=f.header()["wrapped"] * 2), "signature of the package"),
@@ -412,15 +426,16 @@ SIGNATURES = {
     "wrapped key swapped": (lambda f: swapped_wrapped_key(f, sign=False), "signature of the package"),
 }
 KEYS = {
-    "wrapped key swapped, signed": (lambda f: swapped_wrapped_key(f, sign=True), "commit"),
-    "commitment to another key": (other_commitment, "commit"),
+    "wrapped key swapped, signed": (lambda f: swapped_wrapped_key(f, sign=True), "not the one that the package's signer committed to"),
+    "commitment to another key": (other_commitment, "not the one that the package's signer committed to"),
     "content under another key": (content_under_another_key, "segment 0 is damaged"),
     "content of another header": (content_of_another_header, "segment 0 is damaged"),
     "of another application": (wrapped_for_another_application, "InvalidCiphertextException"),
-    "wrapped under another KMS key": (lambda f: resigned(f, key=f.other_arn), "IncorrectKeyException|AccessDenied|InvalidCiphertext"),
-    "no such KMS key": (lambda f: resigned(f, key=f.arn[:-36] + "00000000-0000-4000-8000-000000000000"), "NotFoundException|AccessDenied"),
+    "stolen by another signer": (stolen, "InvalidCiphertextException"),
+    "wrapped under another KMS key": (lambda f: resigned(f, key=f.other_arn), "IncorrectKeyException"),
+    "no such KMS key": (lambda f: resigned(f, key=f.arn[:-36] + "00000000-0000-4000-8000-000000000000"), "NotFoundException"),
     "wrapped key of rubbish": (lambda f: resigned(f, wrapped=[b"rubbish"]), "InvalidCiphertextException"),
-    "another region": (lambda f: resigned(f, key=f.arn.replace("us-east-1", "eu-west-9")), "eu-west-9|proxy|refused|denied"),
+    "another region": (lambda f: resigned(f, key=f.arn.replace("us-east-1", "eu-west-9")), "proxy, connecting to kms.eu-west-9.*403"),
 }
 
 
@@ -433,8 +448,6 @@ def test_signatures_that_lie_are_refused(lab, forger, name):
 @pytest.mark.parametrize("name", KEYS)
 def test_keys_that_lie_are_refused(lab, forger, name):
     make, reason = KEYS[name]
-    if not hasattr(forger, "other_arn"):
-        forger.other_arn = lab.make_key()
     check_refused(lab, make(forger), reason)
 
 
@@ -477,7 +490,7 @@ def pieces():
 
 
 STREAMS = {
-    "length in the stream header": (replaced(1, lambda p: flip(p, 0)), "package content"),
+    "length in the stream header": (replaced(1, lambda p: flip(p, 0)), "not a stream header of 40 bytes"),
     "salt": (replaced(1, lambda p: flip(p, 1)), "segment 0 is damaged"),
     "nonce": (replaced(1, lambda p: flip(p, 39)), "segment 0 is damaged"),
     **{f"segment {n}, byte {at}": (replaced(2 + n, lambda p, at=at: flip(p, at)), f"segment {n} is damaged")
@@ -488,7 +501,7 @@ STREAMS = {
     "cut after segment 0": (at_segment(lambda f, p: p[:3]), "segment 0 is damaged, out of place or not the end"),
     "cut after segment 1": (at_segment(lambda f, p: p[:4]), "segment 1 is damaged, out of place or not the end"),
     "cut within a tag": (at_segment(lambda f, p: [*p[:4], p[4][:15]]), "truncated in segment 2"),
-    "one byte of a segment": (at_segment(lambda f, p: [*p[:3], p[3][:1]]), "segment 0|truncated in segment 1"),
+    "one byte of a segment": (at_segment(lambda f, p: [*p[:3], p[3][:1]]), "truncated in segment 1"),
     "cut at the end": (at_segment(lambda f, p: [*p[:4], p[4][:-1]]), "segment 2 is damaged"),
     "a byte at the end": (at_segment(lambda f, p: [*p, b"\0"]), "segment 2 is damaged"),
     "a megabyte at the end": (at_segment(lambda f, p: [*p, bytes(MIB)]), "segment 2 is damaged"),
@@ -528,11 +541,11 @@ def many(count, full):
     """`count` empty files, whose names are their numbers."""
     head, tail = block(b"0000000")[7:148], block(b"0000000")[156:]
     blank = sum(head) + sum(tail) + 8 * 32
-    out = [forge.manifest_member(full), APP]
+    yield forge.manifest_member(full) + APP
     for number in range(count):
         name = b"%07d" % number
-        out.append(name + head + b"%06o\0 " % (blank + sum(name)) + tail)
-    return tar(*out)
+        yield b"%b%b%06o\0 %b" % (name, head, blank + sum(name), tail)
+    yield forge.TAR_END
 
 
 def bomb_of_files(f, count, full):
