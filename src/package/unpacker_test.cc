@@ -125,7 +125,7 @@ std::vector<Refusal> refusals() {
       {"parent that is missing", "No such file", named("a/f")},
       {"component of 256 bytes", "a name of 256 bytes", named(std::string(256, 'n'))},
       {"path too deep", "deeper", named(deep)},
-      {"file twice", "exists", archive({plain(), plain()})},
+      {"file twice", "twice", archive({plain(), plain()})},
       {"directory twice", "twice", archive({directory_entry("d"), directory_entry("d")})},
       {"link over a file", "twice", archive({plain(), link_entry("f", "x")})},
       {"file over a link", "f:", archive({link_entry("f", "x"), plain()})},
