@@ -237,18 +237,21 @@ def test_contents_that_lie_are_refused(lab, forger, name):
 OTHER = MANIFEST | {"reads": None}
 MANIFESTS = {
     "missing": (lambda f: f.package(compress(tar(APP)), MANIFEST), "manifest: .*No such file"),
-    "another": (lambda f: f.package(compress(tar(forge.manifest_member(OTHER), APP)), MANIFEST), "not the one that the package's header names"),
+    "another": (lambda f: f.package(compress(tar(forge.manifest_member(OTHER), APP)), MANIFEST),
+                "not the one that the package's header names"),
     "not the first": (lambda f: f.package(compress(tar(APP, forge.manifest_member(MANIFEST))), MANIFEST), "is not allowed there"),
     "twice": (lambda f: f.archive(forge.manifest_member(MANIFEST), APP, full=MANIFEST), "is not allowed there"),
     "a link": (lambda f: f.package(compress(tar(symlink(b".cloister/manifest", b"../app.py"), APP)), MANIFEST), "is not allowed there"),
     "other terms shown": (lambda f: f.package(compress(tar(forge.manifest_member(MANIFEST), APP)), MANIFEST,
                                               public=forge.cbor(forge.public_part(OTHER))), "contradicts the terms"),
-    "too large a limit": (lambda f: f.archive(APP, full=forge.manifest(limits={"package_mib": MIB + 1})), "public manifest: .*integer above 1048576"),
+    "too large a limit": (lambda f: f.archive(APP, full=forge.manifest(limits={"package_mib": MIB + 1})),
+                          "public manifest: .*integer above 1048576"),
     "no time": (lambda f: f.archive(APP, full=forge.manifest(limits={"seconds": 0})), "seconds is 0"),
     "reads packages": (lambda f: f.archive(APP, full=forge.manifest(reads=["encrypted"])), "'encrypted' belongs to Cloister"),
     "reads a path": (lambda f: f.archive(APP, full=forge.manifest(reads=["../x"])), "reads: a name with a slash"),
     "writes twice": (lambda f: f.archive(APP, full=forge.manifest(writes=["output", "output"])), "'output' stands there twice"),
-    "entry point outside": (lambda f: f.archive(APP, full=forge.manifest(entries=[{"name": "/dataset/x.py", "args": None}])), "entry point: .*an absolute path"),
+    "entry point outside": (lambda f: f.archive(APP, full=forge.manifest(entries=[{"name": "/dataset/x.py", "args": None}])),
+                            "entry point: .*an absolute path"),
     "unknown word": (lambda f: f.archive(APP, full=forge.manifest(stderr="owner")), "'owner' is neither caller nor none"),
     "one key more": (lambda f: f.archive(APP, full=forge.manifest(root=True)), "public manifest: .*more than 10 entries"),
 }
@@ -307,7 +310,8 @@ HEADERS = {
     "half a header": (lambda f: f.archive(APP)[:300], "package header: the file ends too early"),
     "nothing but a header": (lambda f: forge.prefix(f.header()), "package content: the file ends too early"),
     "indefinite map": (lambda f: raw_header(f, b"\xbf" + forge.cbor(f.header())[1:] + b"\xff"), "package header: .*indefinite length"),
-    "long integer": (lambda f: raw_header(f, forge.cbor(f.header()).replace(b"av\x01", b"av\x18\x01", 1)), "package header: .*shortest form"),
+    "long integer": (lambda f: raw_header(f, forge.cbor(f.header()).replace(b"av\x01", b"av\x18\x01", 1)),
+                     "package header: .*shortest form"),
     "other order": (lambda f: raw_header(f, in_order(f.header(), 1, 0)), "package header: .*\"v\" is not here"),
     "a key twice": (lambda f: raw_header(f, in_order(f.header(), 0, 0)), "package header: .*\"key\" is not here"),
     "version 2": (lambda f: resigned(f, v=2), "format version 2"),
@@ -370,6 +374,16 @@ def by_another(f):
     return unsigned(f, signature=forge.sign(header, STRANGER)["signature"])
 
 
+def by_an_unknown_signer(f):
+    return f.package(compress(tar(APP)), signer=STRANGER, key=f.data_key(f.context(signer=STRANGER)))
+
+
+def of_small_order(f):
+    """A signer's key with which anything might verify."""
+    point = b"\1" + bytes(31)
+    return resigned(f, signer=point, context={"cloister:signer": hashlib.sha256(forge.SPKI + point).hexdigest()})
+
+
 def swapped_wrapped_key(f, sign):
     """A genuine header beside content under a key that the attacker got from the same KMS key, in the same context."""
     own = f.data_key(f.context(), fresh=True)
@@ -407,18 +421,19 @@ def other_commitment(f):
 
 SIGNATURES = {
     "by another": (by_another, "signature of the package"),
-    "by an unknown signer": (lambda f: f.package(compress(tar(APP)), signer=STRANGER, key=f.data_key(f.context(signer=STRANGER))), "unknown signer"),
+    "by an unknown signer": (by_an_unknown_signer, "unknown signer"),
     "of zeros": (lambda f: unsigned(f, signature=bytes(64)), "signature of the package"),
     "one bit": (lambda f: unsigned(f, signature=flip(f.header()["signature"], 0)), "signature of the package"),
     "its last bit": (lambda f: unsigned(f, signature=flip(f.header()["signature"], -1, 0x80)), "signature of the package"),
     "over another domain": (lambda f: unsigned(f, signature=f.signer.sign(forge.cbor(f.header()))), "signature of the package"),
-    "signer of small order": (lambda f: resigned(f, signer=b"\1" + bytes(31), context={"cloister:signer": hashlib.sha256(forge.SPKI + b"\1" + bytes(31)).hexdigest()}), "signature of the package"),
+    "signer of small order": (of_small_order, "signature of the package"),
     "name changed": (renamed, "signature of the package"),
     "release changed": (lambda f: unsigned(f, release="0", context=f.context(release="0")), "signature of the package"),
     "key changed": (lambda f: unsigned(f, key=f.arn[:-1] + ("0" if f.arn[-1] != "0" else "1")), "signature of the package"),
     "terms changed": (lambda f: unsigned(f, MANIFEST, public=TERMS_OF_ANOTHER), "signature of the package"),
     "manifest changed": (lambda f: unsigned(f, OTHER, signature=f.header(full=MANIFEST)["signature"]), "signature of the package"),
-    "signer changed": (lambda f: unsigned(f, signer=forge.public_bytes(RIVAL), context=f.context(signer=RIVAL)), "signature of the package"),
+    "signer changed": (lambda f: unsigned(f, signer=forge.public_bytes(RIVAL), context=f.context(signer=RIVAL)),
+                       "signature of the package"),
     "own context changed": (lambda f: unsigned(f, context=f.context() | {"a": "b"}), "signature of the package"),
     "wrapped key changed": (lambda f: unsigned(f, wrapped=[flip(f.header()["wrapped"][0], 20)]), "signature of the package"),
     "wrapped key added": (lambda f: unsigned(f, wrapped=f.header()["wrapped"] * 2), "signature of the package"),

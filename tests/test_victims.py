@@ -350,7 +350,8 @@ def test_what_is_no_entry_point_is_refused(lab, entries, entry, code, reason):
     assert "\33" not in done.stderr
 
 
-FLAGS = ["-c", "-i", "-m", "--version", "--", "-", "", "-Xfrozen_modules=off", "@file", "a b", "'quoted'", "$(id)", "é", "\33[2J", "two\nlines"]
+FLAGS = ["-c", "-i", "-m", "--version", "--", "-", "", "-Xfrozen_modules=off", "@file", "a b", "'quoted'", "$(id)", "é", "\33[2J",
+         "two\nlines"]
 
 
 def test_arguments_reach_a_script_as_data(lab, entries):

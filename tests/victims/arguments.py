@@ -3,4 +3,5 @@
 import json
 import sys
 
-print(json.dumps({"arguments": sys.argv[1:], "interactive": sys.flags.interactive, "module": __name__, "environment": sys.flags.ignore_environment}))
+flags = {"interactive": sys.flags.interactive, "environment": sys.flags.ignore_environment}
+print(json.dumps({"arguments": sys.argv[1:], "module": __name__} | flags))
