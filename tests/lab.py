@@ -138,6 +138,17 @@ class Lab:
             waiting.extend(children.get(waiting.pop(), []))
         return found
 
+    def job_processes(self, name="default"):
+        """Those of them that run as a job's user; other installations of this machine may have jobs of their own."""
+        found = []
+        for pid in self.enclave_processes(name):
+            try:
+                if FIRST_JOB_USER <= os.stat(f"/proc/{pid}").st_uid < FIRST_JOB_USER + JOB_USERS:
+                    found.append(pid)
+            except OSError:
+                pass  # it ended meanwhile
+        return found
+
     def close(self):
         for name in list(self.enclaves):
             self.run("user", "down", "--name", name)

@@ -600,7 +600,7 @@ def test_what_fits_exactly_is_no_bomb(lab, forger):
 def test_the_enclave_has_not_noticed(lab, forger):
     """After all of these a good package runs, no process of a job is left, and every job is over: failed before it ran."""
     check_it_runs(lab, forger.archive(APP, NOISE, full=MANIFEST))
-    laboratory.wait_for(lambda: not laboratory.job_processes())
+    laboratory.wait_for(lambda: not lab.job_processes())
     jobs = json.loads(lab.ok("user", "jobs", "--json"))["jobs"]
     assert {job["state"] for job in jobs} <= {"failed", "exited"}
     assert all("exit_code" not in job and job["error"]["message"] for job in jobs if job["state"] == "failed")

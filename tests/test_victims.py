@@ -42,7 +42,7 @@ def nothing_survives(lab):
     """Whatever a victim did: afterwards no process of a job is left, and the enclave has the processes it had."""
     before = lab.enclave_processes()
     yield
-    laboratory.wait_for(lambda: not laboratory.job_processes() and lab.enclave_processes() <= before)
+    laboratory.wait_for(lambda: not lab.job_processes() and lab.enclave_processes() <= before)
 
 
 def run(lab, script, *arguments, package="probe"):
@@ -104,7 +104,7 @@ def test_nothing_outlives_a_job(lab, voice):
     done = run(lab, "outlive.py", voice)
     assert (done.returncode, done.stdout) == (0, "the parent goes\n"), done.stderr
     assert time.monotonic() - started < 20
-    assert not laboratory.job_processes()  # when `run` returns, not some time later
+    assert not lab.job_processes()  # when `run` returns, not some time later
     hearts = sorted((lab.folder / "output").glob("heart-*"))
     assert len(hearts) == 8
     sizes = [heart.stat().st_size for heart in hearts]
@@ -120,7 +120,7 @@ def test_a_job_that_ignores_every_signal_is_cancelled(lab):
         assert running.stdout.readline() == b"here\n"
     running.send_signal(signal.SIGTERM)
     assert running.wait(timeout=20) == 130
-    laboratory.wait_for(lambda: not laboratory.job_processes())
+    laboratory.wait_for(lambda: not lab.job_processes())
     assert "cancelled" in lab.ok("user", "jobs").splitlines()[0]
 
 
