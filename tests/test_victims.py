@@ -118,6 +118,7 @@ def test_a_job_that_ignores_every_signal_is_cancelled(lab):
     running = lab.start("user", "run", "probe.cloister", "stubborn.py")
     for _ in range(4):
         assert running.stdout.readline() == b"here\n"
+    assert len(lab.job_processes()) >= 4
     running.send_signal(signal.SIGTERM)
     assert running.wait(timeout=20) == 130
     laboratory.wait_for(lambda: not lab.job_processes())
