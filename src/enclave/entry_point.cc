@@ -19,12 +19,13 @@ struct Interpreter {
   std::vector<std::string> flags;
 };
 
-// Python: -E and -s keep the environment and user packages out, as -I does, but leave the script's own
-// directory importable, because an application of several modules is the rule. That directory is the package:
-// whoever signed the script signed its modules.
+// Python: -s keeps user packages out, as -I does, but the script's own directory stays importable, because an
+// application of several modules is the rule. That directory is the package: whoever signed the script signed
+// its modules. Variables count (no -E): all there are stand in the signed manifest, so PYTHONPATH is the
+// owner's word.
 const std::array<Interpreter, 4>& interpreters() {
   static const std::array<Interpreter, 4> kTable{{
-      {".py", "/usr/bin/python3", {"-E", "-s"}},
+      {".py", "/usr/bin/python3", {"-s"}},
       {".sh", "/bin/sh", {}},
       {".R", "/usr/bin/Rscript", {"--vanilla"}},
       {".js", "/usr/bin/node", {}},

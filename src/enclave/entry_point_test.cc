@@ -41,7 +41,7 @@ TEST_F(EntryPoint, PythonScriptsAreRunByPythonWithTheirArgumentsBehindThem) {
   ASSERT_TRUE(chosen);
   EXPECT_EQ(chosen->program, "/usr/bin/python3");
   EXPECT_EQ(chosen->argv,
-            (std::vector<std::string>{"/usr/bin/python3", "-E", "-s", "/app/run.py", "-c", "import os"}));
+            (std::vector<std::string>{"/usr/bin/python3", "-s", "/app/run.py", "-c", "import os"}));
 }
 
 TEST_F(EntryPoint, ExecutablesRunAsTheyAreAndShebangsWithoutTheBitToo) {

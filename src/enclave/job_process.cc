@@ -66,15 +66,14 @@ Result<sandbox::WallReport> build_walls(const JobProcessPlan& plan, std::initial
 }
 
 sandbox::ExecPlan exec_plan(const JobProcessPlan& plan, int null_fd, int report_fd) {
-  return {
-      .path = plan.command.program,
-      .argv = plan.command.argv,
-      .env = {"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/tmp", "TMPDIR=/tmp", "LANG=C.UTF-8", "USER=job"},
-      .working_directory = kPackageDirectory,
-      .stdin_fd = null_fd,
-      .stdout_fd = plan.standard_output,
-      .stderr_fd = plan.standard_error,
-      .report_fd = report_fd};
+  return {.path = plan.command.program,
+          .argv = plan.command.argv,
+          .env = plan.environment,
+          .working_directory = kPackageDirectory,
+          .stdin_fd = null_fd,
+          .stdout_fd = plan.standard_output,
+          .stderr_fd = plan.standard_error,
+          .report_fd = report_fd};
 }
 
 // Body of the job's pid 1.

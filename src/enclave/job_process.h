@@ -13,6 +13,7 @@ namespace cloister::enclave {
 
 struct JobProcessPlan {
   Command command;
+  std::vector<std::string> environment;  // "NAME=value", all of it
   sandbox::Root root;
   uid_t user = 0;
   package::Limits limits;

@@ -162,23 +162,36 @@ Status read_owner_key(const YAML::Node& node, package::Terms& terms) {
   return {};
 }
 
+Status read_environment(const YAML::Node& node, package::Environment& environment) {
+  if (!node.IsMap()) return fail(ErrorKind::invalid, "not a mapping");
+  for (const auto& entry : node) {
+    auto name = TRY(scalar(entry.first));
+    auto value = TRY(scalar(entry.second).context(name));
+    if (!environment.emplace(name, std::move(value)).second)
+      return fail(ErrorKind::invalid, "'{}' stands there twice", name);
+  }
+  return {};
+}
+
 Result<Manifest> from_node(const YAML::Node& root) {
   Manifest out;
   auto& terms = out.terms;
-  TRY(read_mapping(root, {{"entry_points", [&](const YAML::Node& n) { return read_entry_points(n, out); }},
-                          {"entry_points_public", into(out.entries_public, boolean)},
-                          {"reads",
-                           [&](const YAML::Node& n) -> Status {
-                             terms.reads = TRY(texts(n));
-                             return {};
-                           }},
-                          {"writes", into(terms.writes, texts)},
-                          {"stdout", into(terms.stdout_to, audience)},
-                          {"stderr", into(terms.stderr_to, audience)},
-                          {"limits", [&](const YAML::Node& n) { return read_limits(n, terms.limits); }},
-                          {"egress", [&](const YAML::Node& n) { return read_egress(n, terms); }},
-                          {"diagnostics", into(terms.diagnostics, boolean)},
-                          {"owner_key", [&](const YAML::Node& n) { return read_owner_key(n, terms); }}}));
+  TRY(read_mapping(
+      root, {{"entry_points", [&](const YAML::Node& n) { return read_entry_points(n, out); }},
+             {"entry_points_public", into(out.entries_public, boolean)},
+             {"environment", [&](const YAML::Node& n) { return read_environment(n, out.environment); }},
+             {"reads",
+              [&](const YAML::Node& n) -> Status {
+                terms.reads = TRY(texts(n));
+                return {};
+              }},
+             {"writes", into(terms.writes, texts)},
+             {"stdout", into(terms.stdout_to, audience)},
+             {"stderr", into(terms.stderr_to, audience)},
+             {"limits", [&](const YAML::Node& n) { return read_limits(n, terms.limits); }},
+             {"egress", [&](const YAML::Node& n) { return read_egress(n, terms); }},
+             {"diagnostics", into(terms.diagnostics, boolean)},
+             {"owner_key", [&](const YAML::Node& n) { return read_owner_key(n, terms); }}}));
   TRY(out.check());
   return out;
 }

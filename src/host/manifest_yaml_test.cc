@@ -17,6 +17,7 @@ writes: [output]
 stdout: caller
 stderr: none
 limits: {memory: 2GiB, processes: 64, time: 10min, package: 512MiB}
+environment: {LD_LIBRARY_PATH: /app/lib, THREADS: 2, EMPTY: ""}
 )");
   ASSERT_TRUE(manifest) << manifest.error().message();
   ASSERT_EQ(manifest->entries.size(), 2u);
@@ -26,6 +27,8 @@ limits: {memory: 2GiB, processes: 64, time: 10min, package: 512MiB}
   EXPECT_EQ(manifest->terms.limits.seconds, 600u);
   EXPECT_EQ(manifest->terms.limits.package_mib, 512u);
   EXPECT_EQ(manifest->terms.limits.processes, 64u);
+  EXPECT_EQ(manifest->environment,
+            (package::Environment{{"LD_LIBRARY_PATH", "/app/lib"}, {"THREADS", "2"}, {"EMPTY", ""}}));
 }
 
 TEST(ManifestYaml, NamesWhatItRefuses) {
@@ -43,6 +46,13 @@ TEST(ManifestYaml, NamesWhatItRefuses) {
       {"reads: [a/b]", "reads"},
       {"egress: [no-port]", "egress"},
       {"owner_key: abcd", "owner_key"},
+      {"environment: [A=1]", "environment: not a mapping"},
+      {"environment: {A: [1]}", "A"},
+      {"environment: {A: 1, A: 2}", "'A' stands there twice"},
+      {"environment: {A-B: 1}", "A-B"},
+      {"environment: {HOME: /app}", "Cloister itself sets HOME"},
+      {"environment: {PATH: bin}", "PATH"},
+      {"environment: {A: \"\\0\"}", "NUL"},
       {"stdout: [", ""},
   };
   for (const auto& [text, named] : rows) {

@@ -14,7 +14,7 @@ using codec::CborWriter;
 namespace {
 
 constexpr std::size_t kPublicFields = 10;
-constexpr std::size_t kFields = 11;
+constexpr std::size_t kFields = 12;
 constexpr std::string_view kCaller = "caller";
 constexpr std::string_view kNone = "none";
 
@@ -185,6 +185,26 @@ Result<EntryPoint> parse_entry(CborReader& reader) {
   return entry;
 }
 
+// Environment. Names are the keys of a map, so the canonical encoding says their order: shorter first, then
+// bytewise.
+
+void write_environment(CborWriter& out, const Environment& environment) {
+  CborMapBuilder map;
+  for (const auto& [name, value] : environment) map.add_text(name, value);
+  map.write_to(out);
+}
+
+Result<Environment> parse_environment(CborReader& reader) {
+  Environment out;
+  auto map = TRY(reader.map(kMaxVariables));
+  while (TRY(map.more())) {
+    auto name = TRY(reader.text(kMaxVariableName));
+    out.emplace(std::move(name), TRY(reader.text(kMaxVariableValue)));
+  }
+  TRY(map.finish());
+  return out;
+}
+
 Result<PublicManifest> parse_public(ByteView cbor) {
   if (cbor.size() > kMaxPublicManifest)
     return fail(ErrorKind::corrupt, "longer than {} bytes", kMaxPublicManifest);
@@ -213,6 +233,8 @@ Result<Manifest> parse_private(ByteView cbor) {
     return array.finish();
   };
   out.terms = TRY(parse_terms(reader, map, entries));
+  TRY(map.expect_key("environment"));
+  out.environment = TRY(parse_environment(reader));
   TRY(map.expect_key("entries_public"));
   out.entries_public = TRY(reader.boolean());
   TRY(map.finish());
@@ -242,6 +264,7 @@ Bytes Manifest::encode() const {
     out.array(entries.size());
     for (const auto& entry : entries) write_entry(out, entry);
   });
+  map.add("environment", [&](CborWriter& out) { write_environment(out, environment); });
   map.add_boolean("entries_public", entries_public);
   add_terms(map, terms);
   return map.encode();

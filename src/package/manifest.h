@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -27,6 +28,9 @@ inline constexpr std::size_t kMaxHost = 253;     // bytes (RFC 1035 section 2.3.
 inline constexpr std::size_t kMaxPatterns = 64;  // per entry point
 inline constexpr std::size_t kMaxPattern = 256;  // bytes
 inline constexpr std::uint32_t kMaxArguments = 1024;
+inline constexpr std::size_t kMaxVariables = 64;
+inline constexpr std::size_t kMaxVariableName = 64;     // bytes
+inline constexpr std::size_t kMaxVariableValue = 4096;  // bytes
 
 // The defaults are part of format version 1: a package without a manifest means them, whatever opens it.
 inline constexpr std::uint32_t kDefaultMemoryMib = 4096;
@@ -104,11 +108,19 @@ struct EntryPoint {
   bool operator==(const EntryPoint&) const = default;
 };
 
+// What the owner adds to the application's environment, by name. Not public.
+using Environment = std::map<std::string, std::string>;
+
+// What every application finds there: HOME, LANG, PATH, TMPDIR, USER. An owner's PATH is searched before this
+// one; the others are not theirs to set.
+const Environment& base_environment();
+
 // The whole. A default-constructed one is what holds without a manifest.
 struct Manifest {
   Terms terms;
   std::vector<EntryPoint> entries;  // empty: any file of the package, any arguments
   bool entries_public = true;       // whether the public part names them; argument policies never are
+  Environment environment;
 
   Bytes encode() const;
   // corrupt: not the canonical encoding of a valid manifest.
@@ -119,6 +131,8 @@ struct Manifest {
   // Whether this entry point may run with these arguments. denied: no. That the name is a file of the package
   // and no flag is for the launcher to see.
   Status check_run(std::string_view entry, std::span<const std::string> arguments) const;
+  // "NAME=value", sorted: all that the application gets. Nothing of it comes from the host.
+  std::vector<std::string> job_environment() const;
   bool operator==(const Manifest&) const = default;
 };
 

@@ -14,6 +14,8 @@ namespace {
 constexpr std::string_view kPackages =
     "encrypted";  // the share's directory of packages is never an application's to read
 
+constexpr const char* kPath = "PATH";
+
 bool is_host_char(char c) {
   return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '-';
 }
@@ -109,6 +111,48 @@ Status check_policy(const ArgumentPolicy& policy) {
   return {};
 }
 
+bool is_name_char(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+}
+
+Status check_variable(const std::string& name, const std::string& value) {
+  bool good = !name.empty() && name.size() <= kMaxVariableName && std::ranges::all_of(name, is_name_char) &&
+              (name.front() < '0' || name.front() > '9');
+  if (!good) {
+    return fail(ErrorKind::invalid, "'{}' is not a variable's name (letters, digits and _, at most {})", name,
+                kMaxVariableName);
+  }
+  if (name != kPath && base_environment().contains(name))
+    return fail(ErrorKind::invalid, "Cloister itself sets {}", name);
+  if (value.size() > kMaxVariableValue)
+    return fail(ErrorKind::invalid, "{} is longer than {} bytes", name, kMaxVariableValue);
+  if (value.find('\0') != std::string::npos) return fail(ErrorKind::invalid, "{} holds a NUL", name);
+  return check_text(value, name);
+}
+
+// An empty directory in PATH would be the working directory: say it if you mean it.
+Status check_path(std::string_view path) {
+  for (std::string_view rest = path;;) {
+    auto end = rest.find(':');
+    auto directory = rest.substr(0, end);
+    if (!directory.starts_with('/')) {
+      return fail(ErrorKind::invalid, "PATH: '{}' does not begin with / (the package is at /app)", directory);
+    }
+    if (end == std::string_view::npos) return {};
+    rest.remove_prefix(end + 1);
+  }
+}
+
+Status check_environment(const Environment& environment) {
+  if (environment.size() > kMaxVariables)
+    return fail(ErrorKind::invalid, "more than {} variables", kMaxVariables);
+  for (const auto& [name, value] : environment) {
+    TRY(check_variable(name, value));
+    if (name == kPath) TRY(check_path(value));
+  }
+  return {};
+}
+
 // '*' is any run of bytes. Going back to the last star only is enough, so the cost is pattern times text at
 // most.
 bool matches(std::string_view pattern, std::string_view text) {
@@ -173,11 +217,32 @@ Status Manifest::check() const {
     if (entry.arguments) TRY(check_policy(*entry.arguments).context(entry.name));
   }
   TRY(check_entry_names(names));
+  TRY(check_environment(environment).context("environment"));
   if (encode().size() > kMaxManifest) return fail(ErrorKind::invalid, "larger than {} bytes", kMaxManifest);
   if (public_part().encode().size() > kMaxPublicManifest) {
     return fail(ErrorKind::invalid, "its public part is larger than {} bytes", kMaxPublicManifest);
   }
   return {};
+}
+
+const Environment& base_environment() {
+  static const Environment kBase{{"HOME", "/tmp"},
+                                 {"LANG", "C.UTF-8"},
+                                 {kPath, "/usr/local/bin:/usr/bin:/bin"},
+                                 {"TMPDIR", "/tmp"},
+                                 {"USER", "job"}};
+  return kBase;
+}
+
+std::vector<std::string> Manifest::job_environment() const {
+  auto variables = base_environment();
+  for (const auto& [name, value] : environment) {
+    auto& variable = variables[name];
+    variable = name == kPath ? fmt::format("{}:{}", value, variable) : value;
+  }
+  std::vector<std::string> out;
+  for (const auto& [name, value] : variables) out.push_back(fmt::format("{}={}", name, value));
+  return out;
 }
 
 Status Manifest::check_run(std::string_view entry, std::span<const std::string> arguments) const {

@@ -20,6 +20,7 @@ Manifest full() {
   manifest.terms.owner_key = ByteArray<32>{1, 2, 3};
   manifest.entries = {{.name = "train.py", .arguments = {{.patterns = {"--epochs=*"}, .max_count = 3}}},
                       {.name = "bin/score"}};
+  manifest.environment = {{"LD_LIBRARY_PATH", "/app/lib"}, {"OMP_NUM_THREADS", "2"}, {"_", ""}};
   return manifest;
 }
 
@@ -50,6 +51,44 @@ TEST(ManifestTest, PublicPartNamesEntriesOnlyWithLeaveAndNeverTheirArguments) {
   EXPECT_FALSE(manifest.public_part().entries.has_value());
   auto encoded = manifest.public_part().encode();
   EXPECT_EQ(as_text(encoded).find("train"), std::string_view::npos);
+}
+
+TEST(ManifestTest, TheEnvironmentIsNeverPublic) {
+  auto encoded = full().public_part().encode();
+  EXPECT_EQ(as_text(encoded).find("LD_LIBRARY_PATH"), std::string_view::npos);
+  EXPECT_EQ(as_text(encoded).find("environment"), std::string_view::npos);
+}
+
+TEST(ManifestTest, TheApplicationsEnvironmentIsCloistersAndTheOwners) {
+  using Variables = std::vector<std::string>;
+  EXPECT_EQ(Manifest{}.job_environment(),
+            (Variables{"HOME=/tmp", "LANG=C.UTF-8", "PATH=/usr/local/bin:/usr/bin:/bin", "TMPDIR=/tmp",
+                       "USER=job"}));
+  Manifest manifest;
+  manifest.environment = {{"A", "b=c"}, {"PATH", "/app/bin:/app/tools"}};
+  ASSERT_OK(manifest.check());
+  EXPECT_EQ(manifest.job_environment(),
+            (Variables{"A=b=c", "HOME=/tmp", "LANG=C.UTF-8",
+                       "PATH=/app/bin:/app/tools:/usr/local/bin:/usr/bin:/bin", "TMPDIR=/tmp", "USER=job"}));
+}
+
+TEST(ManifestTest, VariablesHaveOneOrder) {
+  Manifest manifest;
+  manifest.environment = {{"BB", "x"}, {"A", "y"}};
+  auto text = std::string(as_text(manifest.encode()));
+  std::string ordered =
+      "\x61"
+      "Aay\x62"
+      "BBax";  // the shorter name first
+  auto at = text.find(ordered);
+  ASSERT_NE(at, std::string::npos);
+  text.replace(at, ordered.size(),
+               "\x62"
+               "BBax\x61"
+               "Aay");
+  EXPECT_FALSE(Manifest::parse(as_bytes(text)));
+  text.replace(at, ordered.size(), ordered);
+  EXPECT_TRUE(Manifest::parse(as_bytes(text)));
 }
 
 TEST(ManifestTest, EveryFlippedBitIsRefusedOrSaysSomethingElse) {
@@ -137,6 +176,38 @@ INSTANTIATE_TEST_SUITE_P(
         std::pair(
             "long pattern",
             +[](Manifest& m) { m.entries[0].arguments->patterns[0] = std::string(257, 'a'); }),
+        std::pair(
+            "too many variables",
+            +[](Manifest& m) {
+              for (int i = 0; i < 62; ++i) m.environment[fmt::format("V{}", i)] = "";
+            }),
+        std::pair(
+            "variable without a name", +[](Manifest& m) { m.environment[""] = "x"; }),
+        std::pair(
+            "variable's name with =", +[](Manifest& m) { m.environment["A=B"] = "x"; }),
+        std::pair(
+            "variable's name with a digit first", +[](Manifest& m) { m.environment["1A"] = "x"; }),
+        std::pair(
+            "variable's name with a letter beyond ASCII",
+            +[](Manifest& m) { m.environment["\xc3\xa9"] = "x"; }),
+        std::pair(
+            "variable's name with NUL", +[](Manifest& m) { m.environment[std::string("A\0B", 3)] = "x"; }),
+        std::pair(
+            "long variable's name", +[](Manifest& m) { m.environment[std::string(65, 'A')] = "x"; }),
+        std::pair(
+            "variable of Cloister's", +[](Manifest& m) { m.environment["USER"] = "root"; }),
+        std::pair(
+            "variable with NUL", +[](Manifest& m) { m.environment["A"] = std::string("a\0b", 3); }),
+        std::pair(
+            "long variable", +[](Manifest& m) { m.environment["A"] = std::string(4097, 'a'); }),
+        std::pair(
+            "variable not UTF-8", +[](Manifest& m) { m.environment["A"] = "\xff"; }),
+        std::pair(
+            "empty PATH", +[](Manifest& m) { m.environment["PATH"] = ""; }),
+        std::pair(
+            "PATH with the working directory", +[](Manifest& m) { m.environment["PATH"] = "/app/bin:"; }),
+        std::pair(
+            "relative PATH", +[](Manifest& m) { m.environment["PATH"] = "/app/bin:tools"; }),
         std::pair("not UTF-8", +[](Manifest& m) { m.entries[0].arguments->patterns[0] = "\xff"; })));
 
 TEST(ManifestTest, UnknownKeysAreRefused) {

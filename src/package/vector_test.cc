@@ -121,12 +121,12 @@ TEST(VectorTest, WorkedExampleInNumbers) {
   EXPECT_EQ(to_hex(header.signer_fingerprint()),
             "788de5096f8b530eef97a4015cffb7cfeb260c23795b846bf8112682a93b1101");
   EXPECT_EQ(to_hex(*header.manifest_digest),
-            "1364ab0db7a78f31cded9c93602f1bde139406a9a953e17a33f1c8236e26b371");
+            "e4f2b965eb1c168f49cd24f3258cd5afdcb1d9fb424a5b607248db4664cb1dcc");
   EXPECT_EQ(to_hex(header.signature),
-            "137ebc5413e0f58b54a84fd77faef827984ce01143106cb0c82e8a3c01445573d61a1c5498402c0f5228e2322fe18d9a"
-            "91fb5c0bd0360561ea9730dc0487bd09");
+            "3e93d709629c39773336de53c77f052616d72cfd95fb1cad6fcd8bafb43ad61028f963686408e9dbaa36bd1a7f1590a9"
+            "ae04cab9ff169fea9f69074a5b4ce606");
   auto key = must(derive_stream_key(data_key(), encode_prefix(header), example_stream_header()));
-  EXPECT_EQ(to_hex(key.key.view()), "8543f854599ab858c0e4ccf5a7de7eaa67cf84580486c343171d89f03e648a4f");
+  EXPECT_EQ(to_hex(key.key.view()), "4cb3f0c2801cd1270ef04d846a1d281a62bc1342b33df9789ac47859cba8962e");
 }
 
 // A map with one value replaced by another encoded item.
