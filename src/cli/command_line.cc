@@ -47,12 +47,14 @@ Command& Command::operands(const std::string& name, std::vector<std::string>& ta
                            const std::string& help) {
   app_.add_option(name, target, help);
   app_.positionals_at_end(false);
+  operands_ = &target;
   return *this;
 }
 
 Command& Command::everything(std::vector<std::string>& target) {
   app_.prefix_command();
   app_.set_help_flag();
+  operands_ = &target;
   app_.parse_complete_callback([this_app = &app_, &target] { target = this_app->remaining(); });
   return *this;
 }
@@ -63,7 +65,11 @@ Command& Command::example(const std::string& line) {
 }
 
 void Command::action(std::function<Result<int>()> body) {
-  app_.callback([body = std::move(body)] {
+  app_.callback([body = std::move(body), verbatim = verbatim_, operands = operands_] {
+    if (operands != nullptr)
+      operands->insert(operands->end(), verbatim->begin(), verbatim->end());
+    else if (!verbatim->empty())
+      throw CLI::ExtrasError(*verbatim);
     auto done = body();
     if (done) throw Outcome{*done};
     print_error(done.error());
@@ -74,7 +80,8 @@ void Command::action(std::function<Result<int>()> body) {
 CommandLine::CommandLine()
     : app_(std::make_unique<CLI::App>(
           "Confidential machine learning: run a secret application on private data, inside an enclave.",
-          "cloister")) {
+          "cloister")),
+      verbatim_(std::make_shared<std::vector<std::string>>()) {
   app_->set_version_flag("--version", std::string("cloister ") + CLOISTER_VERSION);
   app_->require_subcommand(1);
   app_->get_formatter()->column_width(34);
@@ -83,17 +90,21 @@ CommandLine::CommandLine()
 CommandLine::~CommandLine() = default;
 
 Command CommandLine::verb(const std::string& name, const std::string& about) {
-  return Command(*app_->add_subcommand(name, about));
+  return Command(*app_->add_subcommand(name, about), verbatim_);
 }
 
 Command CommandLine::verb(Command& parent, const std::string& name, const std::string& about) {
   parent.app().require_subcommand(1);
-  return Command(*parent.app().add_subcommand(name, about));
+  return Command(*parent.app().add_subcommand(name, about), verbatim_);
 }
 
 int CommandLine::run(int argc, char** argv) {
+  // CLI11 ends a verb at "--" as soon as its operands could be complete, so it does not see what comes after.
+  int shown = 1;
+  while (shown < argc && std::string_view(argv[shown]) != "--") ++shown;
+  for (int i = shown + 1; i < argc; ++i) verbatim_->emplace_back(argv[i]);
   try {
-    app_->parse(argc, argv);
+    app_->parse(shown, argv);
   } catch (const Outcome& outcome) {
     return outcome.code;
   } catch (const CLI::ParseError& error) {

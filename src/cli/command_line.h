@@ -20,7 +20,9 @@ namespace cloister::cli {
 // operand. Targets must outlive run().
 class Command {
  public:
-  explicit Command(CLI::App& app) : app_(app) {}
+  // `verbatim`: the words after the first "--" of the command line.
+  Command(CLI::App& app, std::shared_ptr<std::vector<std::string>> verbatim)
+      : app_(app), verbatim_(std::move(verbatim)) {}
 
   Command& text(const std::string& names, std::string& target, const std::string& help,
                 bool required = false);
@@ -28,7 +30,7 @@ class Command {
   Command& flag(const std::string& names, bool& target, const std::string& help);
   Command& list(const std::string& names, std::vector<std::string>& target, const std::string& help,
                 bool required = false);
-  // Operands after the options; everything from the second operand on is taken as it is, dashes included.
+  // Operands beside the options; all words after "--" are operands as they are, dashes included.
   Command& operands(const std::string& name, std::vector<std::string>& target, const std::string& help);
   // Takes every argument unparsed, options and --help included (for a program that this verb stands for).
   Command& everything(std::vector<std::string>& target);
@@ -40,6 +42,8 @@ class Command {
 
  private:
   CLI::App& app_;
+  std::shared_ptr<std::vector<std::string>> verbatim_;
+  std::vector<std::string>* operands_ = nullptr;
 };
 
 class CommandLine {
@@ -55,6 +59,7 @@ class CommandLine {
 
  private:
   std::unique_ptr<CLI::App> app_;
+  std::shared_ptr<std::vector<std::string>> verbatim_;
 };
 
 // "cloister: what failed: why", and "hint: …" where there is one, on standard error.

@@ -202,7 +202,8 @@ void add_run(CommandLine& line, const Context& context) {
             "the package: a name in the shared folder's encrypted/, or a path in the folder")
       .text("-s,--script", options->script, "the file of the package to start")
       .text("-a,--arguments", options->arguments, "its arguments in one text, quoted as for a shell")
-      .operands("FILE", options->operands, "FILE SCRIPT ARG…: the same without flags, after --")
+      .operands("FILE", options->operands,
+                "FILE -- SCRIPT ARG…: the same without flags; words after -- are taken as they are")
       .list("--signer", options->signers, "accept this signer only: a known name, or a fingerprint")
       .text("--output", options->output, "write to this directory below output/ instead of output/ itself")
       .flag("--share-output", options->share_output, "let other jobs write to the same output directory")

@@ -81,7 +81,10 @@ std::uint64_t process_start_time(pid_t pid) {
   if (command_end == std::string_view::npos) return 0;
   std::istringstream fields{std::string(text.substr(command_end + 1))};
   std::string field;
-  for (int i = 0; i < kStartTimeField; ++i) fields >> field;
+  fields >> field;
+  if (field == "Z" || field == "X")
+    return 0;  // ended, though nobody has waited for it (containers without an init)
+  for (int i = 1; i < kStartTimeField; ++i) fields >> field;
   return std::strtoull(field.c_str(), nullptr, 10);
 }
 
