@@ -20,13 +20,15 @@ namespace cloister::enclave {
 namespace {
 
 constexpr const char* kInside = "/share";
-constexpr std::array<const char*, 3> kFolders{"encrypted", "dataset", "output"};
+constexpr std::array<const char*, 4> kFolders{"encrypted", "dataset", "model", "output"};
 constexpr const char* kGreetingName = "from_server.txt";
 constexpr std::string_view kGreeting =
     "Hello from the enclave.\n\n"
     "This folder lives in the enclave's memory. Put encrypted packages into encrypted/ and your data into "
     "dataset/\n"
-    "(or any directory you make: an application sees it under the same name). Results appear in output/.\n";
+    "(a model of your own into model/, or anything into any directory you make: an application sees it under "
+    "the "
+    "same\nname). Results appear in output/.\n";
 constexpr std::uint64_t kMaxOpenFiles = 1U << 20;  // one per inode that the client's kernel remembers
 constexpr std::uint64_t kBytesPerInode = 4096;
 constexpr std::uint64_t kMaxShareInodes = 4U << 20;

@@ -28,7 +28,7 @@ class Shares {
   };
   Shares(Options options, const Log& log) : options_(std::move(options)), log_(log) {}
 
-  // The share of a client, made on first use with its three folders and its greeting; its server is started
+  // The share of a client, made on first use with its folders and its greeting; its server is started
   // anew. Returns the server's control channel.
   Result<sys::MessageSocket> open(const ClientId& client);
 
