@@ -1,0 +1,2 @@
+'use strict';
+module.exports = (numbers) => numbers.reduce((sum, number) => sum + number, 0) / numbers.length;

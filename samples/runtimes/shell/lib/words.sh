@@ -1,0 +1,2 @@
+# One word a line.
+words() { tr -s ' \n' '\n\n'; }
