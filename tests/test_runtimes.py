@@ -1,8 +1,10 @@
 """Programs of every kind in a job: samples/runtimes, each encrypted as it stands and run on the same four numbers."""
 
+import json
 import os
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -114,6 +116,12 @@ def test_variables_do_not_come_from_the_host(lab, key, folder):
     host = lab.environment("user")
     assert "AWS_SECRET_ACCESS_KEY" in host
     assert not set(environment_of(lab, folder, key, "stdout: caller\n")) & {name for name in host if name.startswith(("AWS_", "CLOISTER_", "LC_"))}
+
+
+def test_the_enclave_itself_has_no_environment(lab, folder):
+    """Whoever types `up` may have credentials; the supervisor's processes, forks of this one, must not."""
+    pid = json.loads((lab.root / "run/default/enclave.json").read_text())["pid"]
+    assert Path(f"/proc/{pid}/environ").read_bytes() == b""
 
 
 def test_the_environment_is_secret_until_it_runs(lab, key, folder):

@@ -47,7 +47,8 @@ Result<pid_t> start_in_background(const std::vector<std::string>& argv, const st
   raw.push_back(nullptr);
   return fork_in_background(
       [&raw] {
-        ::execv(raw[0], raw.data());
+        char* none[] = {nullptr};  // credentials of whoever types `up` are not the enclave's
+        ::execve(raw[0], raw.data(), none);
         return 127;
       },
       log);

@@ -14,7 +14,7 @@
 namespace cloister::host {
 
 // Starts a program in a session of its own: standard input from /dev/null, output appended to the log (0600),
-// no other descriptors. It is still this process's child. not_found: no such program.
+// no other descriptors, an empty environment. It is still this process's child. not_found: no such program.
 Result<pid_t> start_in_background(const std::vector<std::string>& argv, const std::string& log);
 
 // The same for a function of this program; it returns the exit code. keep: one descriptor that stays open in
