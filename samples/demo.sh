@@ -200,8 +200,8 @@ tidy_up() {
   local code=$?
   trap - EXIT
   scene "Cleaning up"
-  quietly_as user cloister down --name tampered 2>/dev/null || true
-  quietly_as user cloister down 2>/dev/null || true
+  quietly_as user cloister down --force --name tampered 2>/dev/null || true
+  quietly_as user cloister down --force 2>/dev/null || true
   quietly_as owner cloister kms stop --dir "$kms" 2>/dev/null || true
   if mountpoint -q "$share"; then
     printf 'demo: %s is still mounted and was left\n' "$share" >&2

@@ -8,6 +8,8 @@ namespace cloister::cli {
 namespace {
 
 constexpr std::size_t kMaxBundle = 4 * 1024 * 1024;  // bytes
+constexpr const char* kReachHint =
+    "is it running? AWS_ENDPOINT_URL_KMS names it, AWS_REGION where that is not set";
 constexpr const char* kSystemBundle = "/etc/ssl/certs/ca-certificates.crt";
 
 std::string value_or(const host::Environment& environment, std::string_view name, std::string otherwise) {
@@ -20,7 +22,8 @@ kms::Connector connector(bool tls, std::vector<crypto::Certificate> trusted) {
                                              sys::Deadline deadline) -> Result<std::unique_ptr<sys::Stream>> {
     sys::Endpoint endpoint{.kind = sys::Endpoint::Kind::tcp, .host = host};
     endpoint.port = port;
-    auto stream = std::make_unique<sys::FdStream>(TRY(sys::connect(endpoint, deadline).context("KMS")));
+    auto stream = std::make_unique<sys::FdStream>(
+        TRY(sys::connect(endpoint, deadline).context("no connection").with_hint(kReachHint)));
     stream->set_deadline(deadline);
     if (!tls) return std::unique_ptr<sys::Stream>(std::move(stream));
     return std::unique_ptr<sys::Stream>(TRY(crypto::web_connect(std::move(stream), host, trusted)));

@@ -59,7 +59,7 @@ std::string base_name(const std::string& directory) {
 }
 
 Result<int> encrypt(const Context& context, Options& options) {
-  auto source = TRY(sys::Dir::open(options.directory));
+  auto source = TRY(sys::Dir::open(options.directory).context("application"));
   auto manifest = TRY(host::load_manifest_yaml(options.directory));
   if (options.name.empty()) options.name = base_name(options.directory);
   if (options.output.empty()) options.output = options.name + ".cloister";

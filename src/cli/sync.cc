@@ -32,6 +32,7 @@ Result<int> sync(const Context& context, const Options& options) {
 }
 
 Result<int> unsync(const Context& context, const std::string& directory) {
+  if (TRY(share::remove_dead_mount(directory))) return 0;
   TRY(host::stop_mount(context.paths, TRY(host::find_mount(context.paths, directory))));
   return 0;
 }

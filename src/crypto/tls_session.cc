@@ -19,7 +19,8 @@ Error session_error(SSL* ssl, TransportBridge& bridge, ErrorKind otherwise) {
   auto kind = otherwise;
   if (reason >= kFirstAlertReason) kind = ErrorKind::denied;
   Error error = fail_openssl(kind, "TLS").error();
-  if (auto cause = bridge.take_error()) return *std::move(cause);
+  // After an end OpenSSL tries to send an alert; that this failed too tells nobody anything.
+  if (auto cause = bridge.take_error(); cause && !bridge.ended()) return *std::move(cause);
   if (auto verdict = SSL_get_verify_result(ssl); verdict != X509_V_OK && !SSL_is_init_finished(ssl)) {
     return Error(ErrorKind::denied,
                  fmt::format("peer's certificate: {}", X509_verify_cert_error_string(verdict)));

@@ -31,7 +31,9 @@ Result<InstanceLock> InstanceLock::take(const std::string& path) {
   auto lock = whole_file();
   if (::fcntl(fd.get(), F_SETLK, &lock) == 0) return InstanceLock(std::move(fd));
   if (errno != EAGAIN && errno != EACCES) return fail_errno(path);
-  return fail(ErrorKind::unavailable, "another process uses this directory");
+  Error error(ErrorKind::unavailable, "another process uses this directory");
+  return std::unexpected(
+      std::move(error).with_hint("it may be serving already; cloister kms stop --dir DIR ends it"));
 }
 
 Result<pid_t> InstanceLock::holder(const std::string& path) {

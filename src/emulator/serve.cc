@@ -20,6 +20,7 @@ namespace cloister::emulator {
 namespace {
 
 constexpr std::size_t kMaxReadyLine = 4096;  // bytes
+constexpr std::string_view kFailed = "failed: ";
 
 using Announce = std::function<Status(const std::string& line)>;
 
@@ -96,8 +97,23 @@ int detached_main(const ServeOptions& options, const Log& log, sys::Fd ready) {
     return {};
   });
   if (status) return 0;
-  log.error("{}", status.error().message());
+  // Before it is ready whoever started it tells; after that the log is all there is.
+  if (ready) {
+    auto line = fmt::format("{}{}\n{}", kFailed, status.error().message(), status.error().hint());
+    (void)sys::write_all(ready.get(), as_bytes(line), "ready").has_value();
+  } else {
+    log.error("{}", status.error().message());
+  }
   return 1;
+}
+
+// What the detached process said instead of its address.
+Error why_it_failed(std::string_view said) {
+  if (!said.starts_with(kFailed)) return Error(ErrorKind::unavailable, "the service did not start");
+  said.remove_prefix(kFailed.size());
+  auto end = std::min(said.find('\n'), said.size());
+  Error error(ErrorKind::unavailable, std::string(said.substr(0, end)));
+  return std::move(error).with_hint(std::string(said.substr(std::min(end + 1, said.size()))));
 }
 
 Status announce_on(const ServeOptions& options, const std::string& line) {
@@ -123,9 +139,9 @@ Status serve_detached(const ServeOptions& options) {
   }));
   ready.write.reset();
   auto line = TRY(sys::read_all(ready.read.get(), kMaxReadyLine, "wait for the service"));
-  if (line.empty()) {
+  if (line.empty() || as_text(line).starts_with(kFailed)) {
     TRY(child.wait());
-    return fail(ErrorKind::unavailable, "the service did not start");
+    return std::unexpected(why_it_failed(as_text(line)));
   }
   child.let_go();
   return announce_on(options, std::string(as_text(line)));

@@ -11,6 +11,9 @@ namespace cloister::enclave {
 namespace {
 
 constexpr unsigned kHttpsPort = 443;
+constexpr const char* kProxyHint =
+    "the host's proxy cannot reach it: is KMS running, and does `cloister status` show this name beside the "
+    "proxy?";
 
 }  // namespace
 
@@ -58,7 +61,7 @@ kms::Connector connect_through_proxy(const sys::Endpoint& proxy, const Trust& tr
         sys::connect(proxy, deadline).context("no proxy on the host").with_hint("run: cloister proxy -s kms");
     auto stream = std::make_unique<sys::FdStream>(TRY(std::move(fd)));
     stream->set_deadline(deadline);
-    TRY(http::connect_through(*stream, host, port, deadline));
+    TRY(http::connect_through(*stream, host, port, deadline).with_hint(kProxyHint));
     return TRY(crypto::web_connect(std::move(stream), host, trust.kms_authorities));
   };
 }

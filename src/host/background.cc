@@ -17,6 +17,9 @@ namespace {
 // In the child: nothing shared with the terminal or the caller.
 bool detach(const std::string& log, int keep) {
   ::setsid();
+  sigset_t none;
+  sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);  // the caller may hold signals back
   int null_device = ::open("/dev/null", O_RDONLY);
   int out = ::open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW, 0600);
   if (null_device < 0 || out < 0) return false;
@@ -32,6 +35,25 @@ bool running(pid_t pid, std::uint64_t started) {
 }
 
 }  // namespace
+
+HeldSignals::HeldSignals() {
+  sigemptyset(&set_);
+  for (int number : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&set_, number);
+  ::sigprocmask(SIG_BLOCK, &set_, &before_);
+}
+
+HeldSignals::~HeldSignals() {
+  ::sigprocmask(SIG_SETMASK, &before_, nullptr);
+}
+
+bool HeldSignals::came() const {
+  sigset_t pending;
+  sigpending(&pending);
+  for (int number : {SIGINT, SIGTERM, SIGHUP}) {
+    if (sigismember(&pending, number) == 1) return true;
+  }
+  return false;
+}
 
 Result<pid_t> fork_in_background(const std::function<int()>& body, const std::string& log, int keep) {
   pid_t pid = ::fork();

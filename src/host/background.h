@@ -2,6 +2,7 @@
 // and then surely.
 #pragma once
 
+#include <signal.h>
 #include <sys/types.h>
 
 #include <functional>
@@ -12,6 +13,21 @@
 #include "sys/clock.h"
 
 namespace cloister::host {
+
+// Holds SIGINT, SIGTERM and SIGHUP back while something half made could be left behind. What came meanwhile
+// takes effect when this goes: whoever holds it looks at came(), and tidies up first.
+class HeldSignals {
+ public:
+  HeldSignals();
+  ~HeldSignals();
+  HeldSignals(const HeldSignals&) = delete;
+  HeldSignals& operator=(const HeldSignals&) = delete;
+  bool came() const;
+
+ private:
+  sigset_t set_{};
+  sigset_t before_{};
+};
 
 // Starts a program in a session of its own: standard input from /dev/null, output appended to the log (0600),
 // no other descriptors, an empty environment. It is still this process's child. not_found: no such program.

@@ -37,7 +37,7 @@ Status write_record(const Paths& paths, const EnclaveRecord& record);
 Result<EnclaveRecord> read_record(const Paths& paths, const std::string& name);
 std::vector<EnclaveRecord> list_records(const Paths& paths);
 
-// The start time of a process, 0 if there is none.
+// The start time of a process, 0 if there is none or it has ended.
 std::uint64_t process_start_time(pid_t pid);
 
 }  // namespace cloister::host

@@ -29,6 +29,7 @@ Status parse_line(KnownSigners& signers, const std::string& line) {
   std::string rest;
   fields >> name >> fingerprint;
   if (name.empty() || name.front() == '#') return {};
+  if (fingerprint.empty()) return fail(ErrorKind::corrupt, "'{}' has no fingerprint", name);
   if (fields >> rest) return fail(ErrorKind::corrupt, "more than a name and a fingerprint");
   return signers.add(name, TRY(parse_fingerprint(fingerprint)));
 }
@@ -67,7 +68,9 @@ Result<KnownSigners> KnownSigners::load(const std::string& path) {
   std::istringstream lines{std::string(as_text(content))};
   std::string line;
   for (int number = 1; std::getline(lines, line); ++number)
-    TRY(parse_line(out, line).context(fmt::format("{}:{}", path, number)));
+    TRY(parse_line(out, line)
+            .context(fmt::format("{}:{}", path, number))
+            .with_hint("each line is NAME FINGERPRINT; mend or remove that line"));
   return out;
 }
 

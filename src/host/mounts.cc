@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -12,7 +13,9 @@
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <thread>
 
+#include "base/log.h"
 #include "host/background.h"
 #include "share/lane.h"
 #include "sys/file.h"
@@ -26,6 +29,7 @@ using nlohmann::json;
 
 constexpr std::string_view kMounted = "mounted";  // what the pump says first
 constexpr sys::milliseconds kUnmountTimeout = sys::seconds(10);
+constexpr sys::milliseconds kSignalCheck{50};
 
 std::string mounts_directory(const Paths& paths, const std::string& enclave) {
   return paths.enclave(enclave) + "/mounts";
@@ -66,6 +70,10 @@ std::optional<MountRecord> read_mount(const std::string& path) {
 
 // A directory that may be covered by a mount: made where it is missing, empty, and not a mount point yet.
 Result<std::string> check_mount_point(const std::string& directory) {
+  struct stat named{};
+  if (::stat(directory.c_str(), &named) == 0 && !S_ISDIR(named.st_mode))
+    return fail(ErrorKind::invalid, "{} is not a directory", directory);
+  TRY(share::remove_dead_mount(directory));
   TRY(sys::make_directories(directory, 0755));
   std::error_code error;
   auto path = std::filesystem::canonical(directory, error);
@@ -74,7 +82,6 @@ Result<std::string> check_mount_point(const std::string& directory) {
   struct stat above{};
   if (::stat(path.c_str(), &here) != 0 || ::stat((path.string() + "/..").c_str(), &above) != 0)
     return fail_errno(directory);
-  if (!S_ISDIR(here.st_mode)) return fail(ErrorKind::invalid, "{} is not a directory", directory);
   if (here.st_dev != above.st_dev) {
     Error mounted(ErrorKind::invalid, fmt::format("{} is a mount point already", directory));
     return std::unexpected(
@@ -106,14 +113,48 @@ Result<std::unique_ptr<sys::Stream>> open_lane(const sys::Endpoint& lanes, share
   return stream;
 }
 
-// What the pump's process says once the folder is usable, or why it is not.
-Status await_pump(int ready, pid_t pid, const std::string& log) {
-  auto said = TRY(sys::read_all(ready, 4096, "pump"));
-  if (as_text(said) == kMounted) return {};
+// What the pump's process says once the folder is usable, or why it is not: message, line feed, hint.
+Status await_pump(int ready, pid_t pid, const std::string& log, const HeldSignals& held) {
+  while (!sys::wait_for(ready, POLLIN, sys::Deadline::after(kSignalCheck), "pump")) {
+    if (!held.came()) continue;
+    TRY(stop_in_background(pid, process_start_time(pid), kUnmountTimeout));
+    return fail(ErrorKind::unavailable, "interrupted");
+  }
+  auto said = TRY(sys::read_all(ready, kMaxRecord, "pump"));
+  auto text = as_text(said);
+  if (text == kMounted) return {};
   ::waitpid(pid, nullptr, 0);
-  if (!said.empty()) return fail(ErrorKind::unavailable, "{}", as_text(said));
-  return fail(ErrorKind::internal, "the pump died: see {}", log);
+  if (text.empty()) return fail(ErrorKind::internal, "the process behind the folder died: see {}", log);
+  auto end = std::min(text.find('\n'), text.size());
+  Error error(ErrorKind::unavailable, std::string(text.substr(0, end)));
+  return std::unexpected(
+      std::move(error).with_hint(std::string(text.substr(std::min(end + 1, text.size())))));
 }
+
+// Unmounts when it is told to end, so that nobody is left with a folder that answers "not connected". The
+// pump then sees its device end. Owner: run_mount(); its thread waits for signals and nothing else.
+class UnmountOnSignal {
+ public:
+  explicit UnmountOnSignal(share::Mount& mount) {
+    sigemptyset(&set_);
+    for (int number : {SIGINT, SIGTERM, SIGHUP, SIGUSR1}) sigaddset(&set_, number);
+    ::pthread_sigmask(SIG_BLOCK, &set_, nullptr);  // before any thread starts: all inherit it
+    thread_ = std::thread([this, &mount] {
+      int number = 0;
+      while (sigwait(&set_, &number) == 0 && number != SIGUSR1) (void)mount.unmount().has_value();
+    });
+  }
+  ~UnmountOnSignal() {
+    ::pthread_kill(thread_.native_handle(), SIGUSR1);
+    thread_.join();
+  }
+  UnmountOnSignal(const UnmountOnSignal&) = delete;
+  UnmountOnSignal& operator=(const UnmountOnSignal&) = delete;
+
+ private:
+  sigset_t set_{};
+  std::thread thread_;
+};
 
 }  // namespace
 
@@ -145,6 +186,7 @@ Status run_mount(const EnclaveRecord& enclave, const OpenSession& open_session, 
   auto lanes = TRY(open_lanes(session, enclave.lanes, options.lanes));
   auto mount = TRY(
       share::Mount::mount(directory, {.allow_other = options.allow_other, .read_only = options.read_only}));
+  UnmountOnSignal watch(mount);
   on_mounted();
   return share::pump(mount, std::move(lanes), pump_options());
 }
@@ -158,6 +200,7 @@ Result<MountRecord> start_mount(const Paths& paths, const EnclaveRecord& enclave
   absolute.directory = record.directory;
   auto log_path = paths.enclave(enclave.name) + "/pump.log";
   auto ready = TRY(sys::make_pipe());
+  HeldSignals held;
   record.pid = TRY(fork_in_background(
       [&] {
         auto tell = [&](std::string_view text) {
@@ -165,12 +208,14 @@ Result<MountRecord> start_mount(const Paths& paths, const EnclaveRecord& enclave
           ready.write.reset();
         };
         auto pumped = run_mount(enclave, open_session, absolute, [&] { tell(kMounted); });
-        if (!pumped && ready.write) tell(pumped.error().message());
-        return pumped ? 0 : 1;
+        if (pumped) return 0;
+        Log(STDERR_FILENO, "sync").error("{}: {}", record.directory, pumped.error().message());
+        if (ready.write) tell(fmt::format("{}\n{}", pumped.error().message(), pumped.error().hint()));
+        return 1;
       },
       log_path, ready.write.get()));
   ready.write.reset();
-  TRY(await_pump(ready.read.get(), record.pid, log_path));
+  TRY(await_pump(ready.read.get(), record.pid, log_path, held));
   record.started = process_start_time(record.pid);
   TRY(write_mount(paths, record));
   return record;
@@ -185,6 +230,7 @@ std::vector<MountRecord> list_mounts(const Paths& paths, const std::string& encl
     if (mount->alive()) {
       out.push_back(*std::move(mount));
     } else {
+      (void)share::remove_dead_mount(mount->directory).has_value();  // of a pump that was killed
       ::unlink(entry.path().c_str());
     }
   }

@@ -19,7 +19,7 @@ namespace cloister::host {
 namespace {
 
 constexpr std::uint64_t kMib = 1024 * 1024;
-constexpr std::size_t kLogTail = 2000;  // bytes shown when the enclave did not come up
+constexpr std::size_t kMaxLog = 1024 * 1024;  // bytes, of an enclave that did not come up
 
 std::uint64_t default_share_mib() {
   struct sysinfo info{};
@@ -36,11 +36,27 @@ Status make_run_directory(const std::string& directory) {
   return {};
 }
 
-std::string log_tail(const std::string& path) {
-  auto bytes = sys::read_file(path, 1024 * 1024);
-  if (!bytes) return "";
-  auto text = std::string(as_text(*bytes));
-  return text.substr(text.size() > kLogTail ? text.size() - kLogTail : 0);
+std::string last_line(const std::string& path) {
+  auto bytes = sys::read_file(path, kMaxLog);
+  auto text = bytes ? std::string(as_text(*bytes)) : std::string();
+  while (text.ends_with('\n')) text.pop_back();
+  text = text.substr(text.rfind('\n') + 1);  // npos + 1 is 0
+  return text.empty() ? "it said nothing" : text;
+}
+
+// Of one name at a time: held from the look for a running enclave until its record is written.
+Result<sys::Fd> lock_name(const Paths& paths, const std::string& name) {
+  TRY(sys::make_directories(paths.run, 0755));
+  auto path = paths.enclave(name) + ".lock";
+  sys::Fd lock(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!lock) return fail_errno(path);
+  struct flock whole{};
+  whole.l_type = F_WRLCK;
+  whole.l_whence = SEEK_SET;
+  if (::fcntl(lock.get(), F_SETLK, &whole) == 0) return lock;
+  if (errno != EAGAIN && errno != EACCES) return fail_errno(path);
+  Error error(ErrorKind::unavailable, fmt::format("enclave '{}' is being started already", name));
+  return std::unexpected(std::move(error).with_hint("wait a moment, then: cloister status"));
 }
 
 std::vector<std::string> supervisor_arguments(const Paths& paths, const UpOptions& options,
@@ -51,14 +67,16 @@ std::vector<std::string> supervisor_arguments(const Paths& paths, const UpOption
           paths.development_root(), "--share-mib",     std::to_string(share_mib)};
 }
 
-Status await_start(pid_t pid, const sys::Endpoint& control, const std::string& log) {
+Status await_start(pid_t pid, const sys::Endpoint& control, const std::string& log, const HeldSignals& held) {
   auto deadline = sys::Deadline::after(kStartTimeout);
   while (!deadline.passed()) {
+    if (held.came()) return fail(ErrorKind::unavailable, "interrupted");
     if (sys::connect(control, deadline)) return {};
     if (::waitpid(pid, nullptr, WNOHANG) == pid) break;
     ::poll(nullptr, 0, 20);
   }
-  return fail(ErrorKind::unavailable, "the enclave did not come up:\n{}", log_tail(log));
+  Error error(ErrorKind::unavailable, fmt::format("the enclave did not come up: {}", last_line(log)));
+  return std::unexpected(std::move(error).with_hint(fmt::format("its log is {}", log)));
 }
 
 EnclaveRecord make_record(const Paths& paths, const UpOptions& options, const Simulation& simulation) {
@@ -84,6 +102,8 @@ Result<EnclaveRecord> start_process_enclave(const Paths& paths, const UpOptions&
   TRY(check_enclave_name(options.name));
   if (::geteuid() != 0)
     return fail(ErrorKind::denied, "the process backend needs root, to build the walls of jobs");
+  HeldSignals held;
+  auto lock = TRY(lock_name(paths, options.name));
   if (auto running = read_record(paths, options.name); running && running->alive()) {
     Error error(ErrorKind::unavailable, fmt::format("enclave '{}' is running already", options.name));
     return std::unexpected(std::move(error).with_hint("run: cloister status, or cloister down"));
@@ -93,11 +113,11 @@ Result<EnclaveRecord> start_process_enclave(const Paths& paths, const UpOptions&
   auto log = enclave_log_path(paths, options.name);
   auto record = make_record(paths, options, simulation);
   record.pid = TRY(start_in_background(supervisor_arguments(paths, options, simulation), log));
-  if (auto up = await_start(record.pid, record.control, log); !up) {
-    ::kill(record.pid, SIGTERM);
+  record.started = process_start_time(record.pid);
+  if (auto up = await_start(record.pid, record.control, log, held); !up) {
+    TRY(stop_in_background(record.pid, record.started, kStopTimeout));
     return std::unexpected(up.error());
   }
-  record.started = process_start_time(record.pid);
   auto root = TRY(sys::read_file(paths.development_root() + "/root.pem", kMaxRecord));
   record.root_pem = std::string(as_text(root));
   TRY(write_record(paths, record));

@@ -8,7 +8,15 @@ namespace cloister::host {
 namespace {
 
 constexpr std::string_view kBindingTag = "cloister/tls/v1";
+constexpr const char* kClockHint = "set this machine's clock: timedatectl set-ntp true";
 constexpr std::size_t kNonceSize = 32;
+
+// A wrong clock shows as certificates that are not valid yet, or no more. The time is not verified: it is
+// good for a hint only.
+bool is_dated_otherwise(std::string_view document, sys::UnixMillis now) {
+  auto parsed = attestation::SignedDocument::parse(as_bytes(document));
+  return parsed && std::abs(now - parsed->document.timestamp) > kMaxDocumentAge.count();
+}
 
 Result<attestation::Document> fetch_document(http::Client& http, const crypto::TlsStream& tls,
                                              const Expectation& expected, const sys::Clock& clock) {
@@ -16,7 +24,10 @@ Result<attestation::Document> fetch_document(http::Client& http, const crypto::T
   http::Request request{.target = fmt::format("/v1/attestation?nonce={}", to_hex(nonce))};
   auto response = TRY(http.exchange(request, sys::Deadline::after(kRequestTimeout)));
   if (response.status != 200) return std::unexpected(http::error_from(response));
-  auto document = TRY(attestation::verify(as_bytes(response.body), expected.root, clock.now()));
+  auto verified = attestation::verify(as_bytes(response.body), expected.root, clock.now());
+  if (!verified && is_dated_otherwise(response.body, clock.now()))
+    return std::unexpected(std::move(verified).error().with_hint(kClockHint));
+  auto document = TRY(std::move(verified));
   auto spki = TRY(tls.peer_key()).spki();
   TRY(check_session_document(document, nonce, spki, TRY(tls.exporter()), expected, clock.now()));
   return document;
@@ -46,8 +57,9 @@ Status check_session_document(const attestation::Document& document, ByteView no
                 "enclave");
   }
   if (std::abs(now - document.timestamp) > kMaxDocumentAge.count()) {
-    return fail(ErrorKind::denied, "the attestation document is {} s off this machine's clock",
-                std::abs(now - document.timestamp) / 1000);
+    Error error(ErrorKind::denied, fmt::format("the attestation document is {} s off this machine's clock",
+                                               std::abs(now - document.timestamp) / 1000));
+    return std::unexpected(std::move(error).with_hint(kClockHint));
   }
   if (document.debug_mode())
     return fail(ErrorKind::denied, "the enclave runs in debug mode: its console is open to the host");

@@ -37,6 +37,12 @@ void wipe_credentials(http::Request& request) {
   request.fields.wipe("X-Amz-Security-Token");
 }
 
+Error after_attempts(Error error, int made) {
+  if (made == 1) return error;
+  Error told(error.kind(), fmt::format("{} (tried {} times)", error.message(), made));
+  return std::move(told).with_hint(error.hint());
+}
+
 }  // namespace
 
 // How one attempt went.
@@ -122,7 +128,7 @@ Result<JsonString> Client::call(std::string_view operation, JsonString body, sys
     bool passing = refusal ? refusal->worth_retrying() : error.kind() == ErrorKind::unavailable;
     bool safe = repeat == Repeat::allowed || !sent;
     if (!passing || !safe || made >= kMaxAttempts || !back_off(made, deadline))
-      return std::unexpected(std::move(error));
+      return std::unexpected(after_attempts(std::move(error), made));
   }
 }
 

@@ -17,7 +17,7 @@ namespace cloister::kms {
 
 inline constexpr int kMaxAttempts = 4;  // of one operation
 inline constexpr sys::milliseconds kAttemptTimeout =
-    sys::seconds(15);                                   // connecting, sending, the whole answer
+    sys::seconds(5);                                    // connecting, sending, the whole answer
 inline constexpr sys::milliseconds kFirstBackoff{200};  // doubled each time; the wait is random below it
 inline constexpr sys::milliseconds kMaxBackoff{5000};
 inline constexpr std::size_t kMaxAnswerBytes = 64 * 1024;

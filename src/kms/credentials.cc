@@ -28,7 +28,8 @@ class EnvironmentSource final : public CredentialSource {
     auto secret = secret_from(environment_("AWS_SECRET_ACCESS_KEY"));
     if (id.empty() && !secret) return fail(ErrorKind::not_found, "AWS_ACCESS_KEY_ID is not set");
     if (id.empty() || !secret) {
-      return fail(ErrorKind::invalid, "only one of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY is set");
+      Error error(ErrorKind::invalid, "only one of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY is set");
+      return std::unexpected(std::move(error).with_hint("set both, or neither to use the shared AWS files"));
     }
     return Credentials{std::move(id), *std::move(secret), secret_from(environment_("AWS_SESSION_TOKEN"))};
   }

@@ -84,6 +84,16 @@ TEST_F(CredentialsTest, HalfAKeyIsAnErrorNotAnAbsence) {
   EXPECT_EQ(loaded.error().kind(), ErrorKind::invalid);
 }
 
+TEST_F(CredentialsTest, RefusesLinesThatAreNoSettings) {
+  write(".aws/credentials", "[default]\naws_access_key_id = A\naws_secret_access_key hush\n");
+  auto loaded = load();
+  ASSERT_FALSE(loaded);
+  EXPECT_THAT(loaded.error().message(), HasSubstr("credentials:3: neither"));
+  EXPECT_EQ(loaded.error().message().find("hush"), std::string::npos);
+  write(".aws/credentials", "[default\naws_access_key_id = A\n");
+  EXPECT_THAT(load().error().message(), HasSubstr("credentials:1: neither"));
+}
+
 TEST_F(CredentialsTest, ReadsTheProfileAskedFor) {
   write(
       ".aws/credentials",

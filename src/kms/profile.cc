@@ -37,12 +37,28 @@ std::string_view take_line(std::string_view& text) {
   return line;
 }
 
+// [name], key = value, comments, and indented lines below a key. The line itself stays out of the error: it
+// may hold a secret.
+Status check_lines(std::string_view text, const std::string& path) {
+  for (int number = 1; !text.empty(); ++number) {
+    auto line = take_line(text);
+    auto content = trim(line);
+    if (content.empty() || is_blank(line.front()) || content.front() == '#' || content.front() == ';')
+      continue;
+    char wanted = content.front() == '[' ? ']' : '=';
+    if (content.find(wanted) == content.npos)
+      return fail(ErrorKind::corrupt, "{}:{}: neither [PROFILE] nor KEY = VALUE", path, number);
+  }
+  return {};
+}
+
 // false: there is no such file or no such section.
 Result<bool> visit_file(const std::string& path, std::string_view section, const VisitSetting& visit) {
   auto read = sys::read_file(path, kMaxFileBytes);
   if (!read && read.error().kind() == ErrorKind::not_found) return false;
   auto bytes = TRY(std::move(read));
   Secret contents(std::move(bytes));  // wipes itself
+  TRY(check_lines(as_text(contents.view()), path));
   return visit_section(as_text(contents.view()), section, visit);
 }
 

@@ -23,6 +23,11 @@ constexpr std::string_view kCredentialHint =
     "check the AWS credentials (expired? another account? copied in part?) and the machine's clock";
 constexpr std::string_view kKeyStateHint = "the key is disabled or about to be deleted; its owner decides";
 
+constexpr std::string_view kBusyHint =
+    "KMS takes no more requests from this account for now: try again in a minute";
+constexpr std::string_view kNoKeyHint = "no such key or alias in this region and account, or it was deleted";
+constexpr std::string_view kExpiredHint = "get new credentials from whoever gave you these";
+
 struct Meaning {
   std::string_view type;
   ErrorKind kind;
@@ -32,7 +37,7 @@ struct Meaning {
 constexpr std::array kMeanings = {
     Meaning{"AccessDeniedException", ErrorKind::denied, kPolicyHint},
     Meaning{"AccessDenied", ErrorKind::denied, kPolicyHint},
-    Meaning{"NotFoundException", ErrorKind::not_found},
+    Meaning{"NotFoundException", ErrorKind::not_found, kNoKeyHint},
     Meaning{"AlreadyExistsException", ErrorKind::invalid},
     Meaning{"DisabledException", ErrorKind::denied, kKeyStateHint},
     Meaning{"KMSInvalidStateException", ErrorKind::denied, kKeyStateHint},
@@ -42,9 +47,9 @@ constexpr std::array kMeanings = {
     Meaning{"InternalFailure", ErrorKind::unavailable},
     Meaning{"ServiceUnavailable", ErrorKind::unavailable},
     Meaning{"ServiceUnavailableException", ErrorKind::unavailable},
-    Meaning{"ThrottlingException", ErrorKind::unavailable},
-    Meaning{"Throttling", ErrorKind::unavailable},
-    Meaning{"TooManyRequestsException", ErrorKind::unavailable},
+    Meaning{"ThrottlingException", ErrorKind::unavailable, kBusyHint},
+    Meaning{"Throttling", ErrorKind::unavailable, kBusyHint},
+    Meaning{"TooManyRequestsException", ErrorKind::unavailable, kBusyHint},
     Meaning{"LimitExceededException", ErrorKind::exhausted},
     Meaning{"InvalidCiphertextException", ErrorKind::corrupt,
             "wrong encryption context, or damaged ciphertext"},
@@ -55,8 +60,8 @@ constexpr std::array kMeanings = {
     Meaning{"IncompleteSignature", ErrorKind::denied, kCredentialHint},
     Meaning{"MissingAuthenticationTokenException", ErrorKind::denied, kCredentialHint},
     Meaning{"MissingAuthenticationToken", ErrorKind::denied, kCredentialHint},
-    Meaning{"ExpiredTokenException", ErrorKind::denied, kCredentialHint},
-    Meaning{"ExpiredToken", ErrorKind::denied, kCredentialHint},
+    Meaning{"ExpiredTokenException", ErrorKind::denied, kExpiredHint},
+    Meaning{"ExpiredToken", ErrorKind::denied, kExpiredHint},
     Meaning{"UnrecognizedClientException", ErrorKind::denied, kCredentialHint},
     Meaning{"InvalidClientTokenId", ErrorKind::denied, kCredentialHint},
     Meaning{"RequestTimeTooSkewed", ErrorKind::denied, kCredentialHint},

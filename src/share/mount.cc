@@ -5,9 +5,11 @@
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <array>
+#include <filesystem>
 #include <fstream>
 #include <optional>
 #include <sstream>
@@ -168,6 +170,26 @@ Status Mount::unmount() {
   if (::umount2(directory_.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) != 0)
     return fail_errno("unmount " + directory_);
   return {};
+}
+
+Result<bool> remove_dead_mount(const std::string& directory) {
+  // The directory itself cannot be resolved, but what is above it can.
+  auto path = std::filesystem::absolute(directory).lexically_normal().string();
+  if (path.size() > 1 && path.ends_with('/')) path.pop_back();
+  auto slash = path.rfind('/');
+  auto above = real_directory(path.substr(0, slash + 1));
+  if (!above) return false;
+  path = (*above == "/" ? "" : *above) + path.substr(slash);
+  // statfs(2), because stat(2) is answered from the kernel's cache for a while.
+  struct statfs info{};
+  if (!mounted_device(path) || ::statfs(path.c_str(), &info) == 0) return false;
+  if (errno != ENOTCONN && errno != ECONNABORTED) return false;
+  if (::geteuid() != 0) {
+    TRY(run_fusermount({"-u", "-z", "--", path}, -1));
+  } else if (::umount2(path.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) != 0) {
+    return fail_errno("unmount " + path);
+  }
+  return true;
 }
 
 }  // namespace cloister::share

@@ -43,4 +43,8 @@ class Mount {
   std::string device_;     // "major:minor" as in /proc/self/mountinfo
 };
 
+// Takes away what a pump left that was killed: a mount of ours at that directory that answers "not
+// connected". false: there is none.
+Result<bool> remove_dead_mount(const std::string& directory);
+
 }  // namespace cloister::share

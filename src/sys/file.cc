@@ -13,6 +13,21 @@ namespace {
 
 constexpr std::size_t kReadChunk = 64 * 1024;  // bytes
 
+std::string parent_of(const std::string& path) {
+  auto slash = path.rfind('/');
+  return slash == std::string::npos ? "." : path.substr(0, slash + 1);
+}
+
+// linkat(2) replaces nothing, so a nameless file gets a name of its own first, beside the final one.
+Result<std::string> give_name(int fd, const std::string& final_path) {
+  auto self = "/proc/self/fd/" + std::to_string(fd);
+  auto name = final_path + ".tmp-" + std::to_string(::getpid()) + "-" + std::to_string(fd);
+  ::unlink(name.c_str());  // of an earlier process with this id
+  if (::linkat(AT_FDCWD, self.c_str(), AT_FDCWD, name.c_str(), AT_SYMLINK_FOLLOW) != 0)
+    return fail_errno(final_path);
+  return name;
+}
+
 }  // namespace
 
 Result<Bytes> read_all(int fd, std::size_t max_bytes, std::string_view what) {
@@ -53,9 +68,15 @@ Status write_all(int fd, ByteView bytes, std::string_view what) {
   return {};
 }
 
+// A file without a name goes with its process, in whatever way that ends. Not every file system has them
+// (NFS, FUSE), and naming one needs /proc.
 Result<PendingFile> PendingFile::create(const std::string& final_path, mode_t mode) {
-  std::string temporary = final_path + ".tmp-XXXXXX";
-  Fd fd(::mkostemp(temporary.data(), O_CLOEXEC));
+  std::string temporary;
+  Fd fd(::open(parent_of(final_path).c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+  if (!fd || ::access("/proc/self/fd", X_OK) != 0) {
+    temporary = final_path + ".tmp-XXXXXX";
+    fd = Fd(::mkostemp(temporary.data(), O_CLOEXEC));
+  }
   if (!fd) return fail_errno(final_path);
   PendingFile file(std::move(fd), std::move(temporary), final_path);
   if (::fchmod(file.descriptor(), mode) != 0) return fail_errno(final_path);
@@ -63,17 +84,16 @@ Result<PendingFile> PendingFile::create(const std::string& final_path, mode_t mo
 }
 
 PendingFile::~PendingFile() {
-  if (fd_) ::unlink(temporary_.c_str());
+  if (fd_ && !temporary_.empty()) ::unlink(temporary_.c_str());
 }
 
 Status PendingFile::commit() {
   if (::fsync(fd_.get()) != 0) return fail_errno(final_);
+  if (temporary_.empty()) temporary_ = TRY(give_name(fd_.get(), final_));
   if (::rename(temporary_.c_str(), final_.c_str()) != 0) return fail_errno(final_);
   fd_.reset();
   // The rename itself must survive a crash: sync the directory that holds it.
-  auto slash = final_.rfind('/');
-  auto parent = slash == std::string::npos ? std::string(".") : final_.substr(0, slash + 1);
-  Fd directory(::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  Fd directory(::open(parent_of(final_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (directory) ::fsync(directory.get());
   return {};
 }
