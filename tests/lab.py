@@ -82,7 +82,7 @@ class Lab:
 
     def down(self, name="default"):
         self.enclaves.remove(name)
-        self.ok("user", "down", "--name", name)
+        self.ok("user", "down", "--force", "--name", name)
 
     def sync(self, folder, name="default", who="user"):
         self.ok(who, "sync", "-d", folder, "--name", name)
@@ -151,7 +151,7 @@ class Lab:
 
     def close(self):
         for name in list(self.enclaves):
-            self.run("user", "down", "--name", name)
+            self.run("user", "down", "--force", "--name", name)
         self.run("owner", "kms", "stop", "--dir", self.kms)
         shutil.rmtree(self.root, ignore_errors=True)
 

@@ -1,0 +1,765 @@
+"""docs/errors.md, row by row: what goes wrong, the line that is printed, the exit code. A row without a test fails, and so
+does a test without a row."""
+
+import functools
+import json
+import os
+import pty
+import re
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+import lab as laboratory
+from lab import wait_for
+
+pytestmark = pytest.mark.skipif(laboratory.why_not() is not None, reason=str(laboratory.why_not()))
+
+ROOT = Path(__file__).resolve().parent.parent
+LONGEST = 30  # seconds that any failing command may take
+PROBE = ("probe.cloister", "exit.py", "exit", "0")
+KEEPER, LISTENER, SHARE = 61001, 61002, 1048576  # users, src/enclave/monitor.cc and shares.cc
+
+
+# --- the table ----------------------------------------------------------------------------------------------------
+
+
+def read_table():
+    """id → (pattern of the line, exit code, pattern of the hint or None). … in the document stands for anything."""
+    rows = {}
+    for line in (ROOT / "docs/errors.md").read_text().splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split(" | ")]
+        if not line.startswith("| `") or len(cells) != 5:
+            continue
+        name = cells[0].strip("`")
+        assert name not in rows, f"{name} is there twice"
+        hint = re.search(r"`hint: (.*)`", cells[4])
+        rows[name] = (as_pattern(cells[2].strip("`")), int(cells[3]), as_pattern(hint[1]) if hint else None)
+    return rows
+
+
+def as_pattern(text):
+    return re.escape(text).replace("…", ".+")
+
+
+TABLE = read_table()
+COVERED, CHECKED = set(), set()
+
+
+def rows(*names):
+    """The rows that a test proves: it must call check() for each."""
+    COVERED.update(names)
+
+    def decorate(test):
+        @functools.wraps(test)
+        def checked(*args, **kwargs):
+            test(*args, **kwargs)
+            assert set(names) <= CHECKED, f"not checked: {set(names) - CHECKED}"
+        return checked
+    return decorate
+
+
+def code_of(done):
+    return done.returncode if done.returncode >= 0 else 128 - done.returncode
+
+
+def check(name, done):
+    """One clear line, its hint, its exit code."""
+    line, code, hint = TABLE[name]
+    lines = done.stderr.splitlines()
+    assert code_of(done) == code, (name, done)
+    assert any(re.fullmatch(line, one) for one in lines) if line else lines == [], (name, lines)
+    hints = [one.removeprefix("hint: ") for one in lines if one.startswith("hint: ")]
+    assert len(hints) == (hint is not None) and (hint is None or re.fullmatch(hint, hints[0])), (name, hints)
+    own = [one for one in lines if one.startswith(("cloister: ", "cloister-kms: "))]
+    assert len(own) <= 1 and len(lines) <= 2, (name, lines)
+    CHECKED.add(name)
+
+
+def test_every_row_has_a_test():
+    assert set(TABLE) == COVERED
+
+
+# --- helpers ------------------------------------------------------------------------------------------------------
+
+
+def run(lab, who, *words, env=None, drop=(), before=(), timeout=LONGEST, **options):
+    environment = {k: v for k, v in (lab.environment(who) | (env or {})).items() if k not in drop}
+    return subprocess.run([*before, lab.cloister, *map(str, words)], cwd=lab.root / who, stdin=subprocess.DEVNULL, env=environment,
+                          capture_output=True, text=True, timeout=timeout, **options)
+
+
+def ended(process, seconds=LONGEST):
+    """What a started command said, once it has ended."""
+    try:
+        out, err = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        pytest.fail(f"it hangs: {process.args}")
+    return subprocess.CompletedProcess(process.args, process.returncode, out.decode(), err.decode())
+
+
+def record_of(lab, name):
+    return json.loads((lab.root / "run" / name / "enclave.json").read_text())
+
+
+def alive(pid):
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat[stat.rindex(")") + 2] not in "ZX"
+
+
+def direct_children(pid):
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and alive(int(entry.name)):
+                stat = (entry / "stat").read_text()
+                if int(stat[stat.rindex(")") + 2:].split()[1]) == pid:
+                    found.append(int(entry.name))
+        except OSError:
+            pass  # it ended meanwhile
+    return found
+
+
+def processes_below(pid):
+    """pid → user, of every descendant that is alive."""
+    found, waiting = {}, [pid]
+    while waiting:
+        for child in direct_children(waiting.pop()):
+            waiting.append(child)
+            found[child] = user_of(child)
+    return found
+
+
+def user_of(pid):
+    try:
+        return os.stat(f"/proc/{pid}").st_uid
+    except OSError:
+        return None
+
+
+def leftovers(lab):
+    """Processes and mounts below this directory."""
+    found = [line for line in Path("/proc/mounts").read_text().splitlines() if str(lab.root) in line]
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and str(lab.root).encode() in (entry / "cmdline").read_bytes() and alive(int(entry.name)):
+                found.append((entry / "cmdline").read_text().replace("\0", " "))
+        except OSError:
+            pass
+    return found
+
+
+@pytest.fixture(scope="module")
+def lab(binaries):
+    made = laboratory.Lab(binaries)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def package(lab, repository):
+    key = lab.make_key()
+    path, signer = lab.encrypt(repository / "tests/victims", key, "probe")
+    lab.ok("user", "signer", "add", "acme", signer)
+    return path
+
+
+@pytest.fixture(scope="module")
+def folder(lab, package):
+    """The folder of a user with an enclave, a proxy and a package that runs."""
+    lab.up()
+    made = lab.sync("shared")
+    shutil.copy(package, made / "encrypted")
+    return made
+
+
+class Victim:
+    """An enclave that may be hurt, with its folder."""
+
+    def __init__(self, lab, package):
+        self.lab, self.package = lab, package
+
+    def begin(self, share_mib=None):
+        words = [] if share_mib is None else ["--share-mib", share_mib]
+        self.lab.ok("user", "up", "--name", "victim", *words)
+        self.lab.ok("user", "proxy", "-s", "kms", "--name", "victim")
+        self.folder = self.lab.sync("hurt", "victim")
+        shutil.copy(self.package, self.folder / "encrypted")
+
+    def run(self, *words, **options):
+        return run(self.lab, "user", "run", "--name", "victim", *(words or ("--", *PROBE)), **options)
+
+    def start_job(self):
+        (self.folder / "output" / "started").unlink(missing_ok=True)
+        running = self.lab.start("user", "run", "--name", "victim", "--", "probe.cloister", "slow.py")
+        assert running.stdout.readline() == b"started\n"
+        return running
+
+    def job_processes(self):
+        users = range(laboratory.FIRST_JOB_USER, laboratory.FIRST_JOB_USER + laboratory.JOB_USERS)
+        return [pid for pid, user in processes_below(self.pid()).items() if user in users]
+
+    def pid(self):
+        return record_of(self.lab, "victim")["pid"]
+
+    def of_user(self, user):
+        """The process of the enclave that runs as this user."""
+        return next(pid for pid, uid in processes_below(self.pid()).items() if uid == user)
+
+    def pump(self):
+        path = next((self.lab.root / "run/victim/mounts").iterdir())
+        return json.loads(path.read_text())["pid"]
+
+    def proxy(self):
+        return json.loads((self.lab.root / "run/victim/proxy.json").read_text())["pid"]
+
+    def end(self):
+        run(self.lab, "user", "down", "--force", "--name", "victim")
+
+
+@pytest.fixture
+def victim(lab, package):
+    made = Victim(lab, package)
+    try:
+        made.begin()
+        yield made
+    finally:
+        made.end()
+
+
+class FakeKms:
+    """Stands where KMS should, with the certificate of the lab's. answer: (status, type, message), or None to say nothing."""
+
+    def __init__(self, lab):
+        self.answer, self.asked = None, 0
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(lab.kms / "server.pem", lab.kms / "server.key")
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.url = f"https://127.0.0.1:{self.listener.getsockname()[1]}"
+        self.silent = []
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            try:
+                connection, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.talk, args=(connection,), daemon=True).start()
+
+    def talk(self, connection):
+        self.asked += 1
+        if self.answer is None:
+            self.silent.append(connection)  # stays open
+            return
+        try:
+            with self.context.wrap_socket(connection, server_side=True) as stream:
+                heard = b""
+                while b"\r\n\r\n" not in heard:
+                    heard += stream.recv(65536)
+                head, _, body = heard.partition(b"\r\n\r\n")
+                length = int(re.search(rb"(?i)content-length: (\d+)", head)[1])
+                while len(body) < length:
+                    body += stream.recv(65536)
+                status, kind, message = self.answer
+                text = json.dumps({"__type": kind, "message": message}).encode()
+                stream.sendall(b"HTTP/1.1 %d Refused\r\nContent-Type: application/x-amz-json-1.1\r\nContent-Length: %d\r\n\r\n%s"
+                               % (status, len(text), text))
+        except OSError:
+            pass
+
+    def close(self):
+        self.listener.close()
+        for connection in self.silent:
+            connection.close()
+
+
+@pytest.fixture
+def fake(lab, folder):
+    made = FakeKms(lab)
+    lab.ok("user", "proxy", "--stop")
+    done = run(lab, "user", "proxy", "-s", "kms", env={"AWS_ENDPOINT_URL_KMS": made.url})
+    assert done.returncode == 0, done.stderr
+    yield made
+    lab.ok("user", "proxy", "--stop")
+    lab.ok("user", "proxy", "-s", "kms")
+    made.close()
+
+
+def encrypt(lab, *words, key="alias/none", **options):
+    return run(lab, "owner", "encrypt", "-d", ROOT / "tests/quiet", "-k", key, "--name", "x", "-o", "x.cloister", *words, **options)
+
+
+# --- words, files and directories ---------------------------------------------------------------------------------
+
+
+@rows("usage", "usage-verb", "run-half", "quote", "enclave-name", "enclave-unknown", "no-enclave")
+def test_what_was_typed(lab, package):
+    check("usage", run(lab, "user", "run", "--nope"))
+    check("usage-verb", run(lab, "user", "frobnicate"))
+    check("run-half", run(lab, "user", "run", "-f", "probe.cloister"))
+    check("quote", run(lab, "user", "run", "-f", "probe.cloister", "-s", "exit.py", "-a", '"never'))
+    check("enclave-name", run(lab, "user", "up", "--name", "A B"))
+    check("enclave-unknown", run(lab, "user", "run", "--name", "other", "--", *PROBE))
+    check("no-enclave", run(lab, "user", "run", *PROBE, env={"CLOISTER_RUN": str(lab.root / "empty")}))
+
+
+@rows("not-a-package", "package-cut", "package-header-cut", "package-missing", "script-missing", "share-shadow")
+def test_what_is_in_the_folder(lab, folder):
+    whole = (folder / "encrypted/probe.cloister").read_bytes()
+    for name, content in {"not-a-package": b"text " * 100, "package-cut": whole[:-1000], "package-header-cut": whole[:50]}.items():
+        (folder / "encrypted/bad.cloister").write_bytes(content)
+        check(name, run(lab, "user", "run", "bad.cloister", *PROBE[1:]))
+    check("package-missing", run(lab, "user", "run", "none.cloister", *PROBE[1:]))
+    check("script-missing", run(lab, "user", "run", "probe.cloister", "none.py"))
+    (folder / "usr").mkdir()
+    check("share-shadow", run(lab, "user", "run", *PROBE))
+    (folder / "usr").rmdir()
+    assert run(lab, "user", "run", *PROBE).returncode == 0
+
+
+@rows("sync-mounted", "sync-not-empty", "sync-file", "unsync-none", "home-unwritable", "home-relative", "signers-malformed", "signers-none")
+def test_directories_and_files_of_the_user(lab, folder):
+    home = lab.root / "user"
+    check("sync-mounted", run(lab, "user", "sync", "-d", "shared"))
+    (home / "full").mkdir()
+    (home / "full/file").write_text("mine")
+    check("sync-not-empty", run(lab, "user", "sync", "-d", "full"))
+    check("sync-file", run(lab, "user", "sync", "-d", "full/file"))
+    assert (home / "full/file").read_text() == "mine"
+    check("unsync-none", run(lab, "user", "unsync", "-d", "full"))
+    done = run(lab, "user", "sync", "-d", "a/b/c")  # a missing parent is made
+    assert done.returncode == 0, done.stderr
+    lab.ok("user", "unsync", "-d", "a/b/c")
+    check("home-unwritable", run(lab, "user", "jobs", env={"CLOISTER_HOME": "/proc/none"}))
+    check("home-relative", run(lab, "user", "jobs", env={"CLOISTER_HOME": "here"}))
+    known = home / "cloister/known_signers"
+    before = known.read_text()
+    known.write_text("# friends\nacme\n")
+    check("signers-malformed", run(lab, "user", "run", *PROBE))
+    known.write_text("")
+    check("signers-none", run(lab, "user", "run", *PROBE))
+    known.write_text(before)
+
+
+@rows("encrypt-missing", "encrypt-unreadable", "encrypt-no-place", "encrypt-disk-full", "encrypt-key-unknown")
+def test_encrypting(lab):
+    key = lab.make_key()
+    owner = lab.root / "owner"
+    check("encrypt-missing", run(lab, "owner", "encrypt", "-d", "none", "-k", key, "--name", "x"))
+    app = owner / "app"
+    app.mkdir()
+    (app / "main.py").write_text("print(1)\n")
+    (app / "secret").write_text("x")
+    (app / "secret").chmod(0)
+    bounded = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search")  # root as anybody: modes count
+    before = set(os.listdir(owner))
+    check("encrypt-unreadable", run(lab, "owner", "encrypt", "-d", app, "-k", key, "--name", "x", "-o", "x.cloister", before=bounded))
+    check("encrypt-no-place", run(lab, "owner", "encrypt", "-d", app, "-k", key, "--name", "x", "-o", "no/such/x.cloister"))
+    check("encrypt-key-unknown", run(lab, "owner", "encrypt", "-d", app, "-k", "alias/none", "--name", "x", "-o", "x.cloister"))
+    assert set(os.listdir(owner)) == before
+    small = lab.root / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "small", small], check=True)
+    try:
+        (app / "model").write_bytes(os.urandom(4 << 20))
+        check("encrypt-disk-full", run(lab, "owner", "encrypt", "-d", app, "-k", key, "--name", "x", "-o", small / "x.cloister"))
+        assert os.listdir(small) == []
+    finally:
+        subprocess.run(["umount", small], check=True)
+
+
+# --- credentials and KMS ------------------------------------------------------------------------------------------
+
+
+@rows("credentials-none", "credentials-half", "credentials-wrong", "credentials-malformed", "credentials-expired", "throttled",
+      "kms-silent-run", "kms-silent-encrypt", "kms-broken")
+@pytest.mark.timeout(120)
+def test_kms_and_credentials(lab, folder, fake):
+    both = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+    bad = lab.root / "credentials"
+    bad.write_text("[default]\naws_access_key_id\n")
+    check("credentials-none", run(lab, "user", "run", *PROBE, drop=both))
+    check("credentials-half", run(lab, "user", "run", *PROBE, drop=both[1:]))
+    check("credentials-malformed", run(lab, "user", "run", *PROBE, drop=both, env={"AWS_SHARED_CREDENTIALS_FILE": str(bad)}))
+    fake.answer = (400, "ExpiredTokenException", "The security token included in the request is expired")
+    check("credentials-expired", run(lab, "user", "run", *PROBE))
+    assert fake.asked == 1
+    fake.answer, fake.asked = (400, "ThrottlingException", "Rate exceeded"), 0
+    check("throttled", run(lab, "user", "run", *PROBE))
+    assert fake.asked == 4
+    fake.answer = (500, "KMSInternalException", "again")
+    check("kms-broken", encrypt(lab, env={"AWS_ENDPOINT_URL_KMS": fake.url}))
+    fake.answer = None
+    job = lab.start("user", "run", *PROBE)
+    check("kms-silent-encrypt", encrypt(lab, env={"AWS_ENDPOINT_URL_KMS": fake.url}))
+    check("kms-silent-run", ended(job))
+    lab.ok("user", "proxy", "--stop")
+    lab.ok("user", "proxy", "-s", "kms")
+    check("credentials-wrong", run(lab, "user", "run", *PROBE, env={"AWS_SECRET_ACCESS_KEY": "x" * 40}))
+    assert run(lab, "user", "run", *PROBE).returncode == 0
+
+
+@rows("proxy-none", "kms-down-run", "kms-down-encrypt", "proxy-twice")
+def test_nobody_there(lab, folder):
+    gone = {"AWS_ENDPOINT_URL_KMS": f"https://127.0.0.1:{laboratory.free_port()}"}
+    check("proxy-twice", run(lab, "user", "proxy", "-s", "kms"))
+    lab.ok("user", "proxy", "--stop")
+    check("proxy-none", run(lab, "user", "run", *PROBE))
+    assert run(lab, "user", "proxy", "-s", "kms", env=gone).returncode == 0
+    check("kms-down-run", run(lab, "user", "run", *PROBE))
+    check("kms-down-encrypt", encrypt(lab, env=gone))
+    lab.ok("user", "proxy", "--stop")
+    lab.ok("user", "proxy", "-s", "kms")
+    assert run(lab, "user", "run", *PROBE).returncode == 0
+
+
+@rows("key-revoked", "key-elsewhere")
+def test_the_key(lab, folder, repository):
+    key = lab.make_key()
+    path, _ = lab.encrypt(repository / "tests/victims", key, "late")
+    shutil.copy(path, folder / "encrypted")
+    lab.ok("owner", "key", "revoke", "-k", key, "--all")
+    check("key-revoked", run(lab, "user", "run", "late.cloister", *PROBE[1:]))
+    # The user's KMS is another than the owner's: it knows the image, the caller and everything but the key.
+    other = lab.root / "other-kms"
+    lab.ok("owner", "kms", "init", "--dir", other, "--port", str(laboratory.free_port()))
+    for name in ("server.pem", "server.key", "ca.pem"):
+        shutil.copy(lab.kms / name, other)
+    lab.ok("owner", "kms", "serve", "--dir", other, "--development-root", lab.root / "state/development-root/root.pem", "--detach")
+    there = laboratory.read_env(other / "user.env")
+    try:
+        lab.ok("user", "proxy", "--stop")
+        assert run(lab, "user", "proxy", "-s", "kms", env=there).returncode == 0
+        check("key-elsewhere", run(lab, "user", "run", *PROBE, env=there))
+    finally:
+        lab.ok("owner", "kms", "stop", "--dir", other)
+        lab.ok("user", "proxy", "--stop")
+        lab.ok("user", "proxy", "-s", "kms")
+
+
+@rows("kms-locked", "kms-port", "kms-not-serving")
+def test_the_embedded_kms(lab):
+    serve = ("kms", "serve", "--detach", "--dir")
+    check("kms-locked", run(lab, "owner", *serve, lab.kms))
+    port = lab.environment("owner")["AWS_ENDPOINT_URL_KMS"].rsplit(":", 1)[1]
+    other = lab.root / "kms2"
+    lab.ok("owner", "kms", "init", "--dir", other, "--port", port)
+    check("kms-port", run(lab, "owner", *serve, other))
+    check("kms-not-serving", run(lab, "owner", "kms", "stop", "--dir", other))
+    # SIGTERM ends it, and it can be started again.
+    third = lab.root / "kms3"
+    lab.ok("owner", "kms", "init", "--dir", third, "--port", str(laboratory.free_port()))
+    process = lab.start("owner", "kms", "serve", "--dir", third)
+    assert process.stdout.readline().startswith(b"listening on ")
+    process.send_signal(signal.SIGTERM)
+    assert ended(process).returncode == 0
+    lab.ok("owner", *serve, third)
+    lab.ok("owner", "kms", "stop", "--dir", third)
+
+
+CLOCK = r"""
+#define _GNU_SOURCE
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+int clock_gettime(clockid_t clock, struct timespec *out) {
+  int done = (int)syscall(SYS_clock_gettime, clock, out);
+  if (clock == CLOCK_REALTIME) out->tv_sec += atoi(getenv("CLOCK_OFF"));
+  return done;
+}
+"""
+
+
+@rows("clock-off")
+def test_a_clock_ten_minutes_off(lab, folder, tmp_path):
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        pytest.skip("SKIP: no C compiler for a wrong clock")
+    (tmp_path / "clock.c").write_text(CLOCK)
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", tmp_path / "clock.so", tmp_path / "clock.c"], check=True)
+    for off in ("600", "-600"):
+        done = run(lab, "user", "run", *PROBE, env={"LD_PRELOAD": str(tmp_path / "clock.so"), "CLOCK_OFF": off})
+        check("clock-off", done)
+    done = run(lab, "user", "run", *PROBE, env={"LD_PRELOAD": str(tmp_path / "clock.so"), "CLOCK_OFF": "60"})
+    assert done.returncode == 0, done.stderr
+
+
+# --- processes that end -------------------------------------------------------------------------------------------
+
+
+@rows("enclave-died", "enclave-dead", "folder-gone", "proxy-left")
+def test_an_enclave_that_dies(lab, victim):
+    job = victim.start_job()
+    held = open(victim.folder / "dataset/held", "wb", buffering=0)
+    inside = processes_below(victim.pid())
+    assert len(inside) > 5
+    os.kill(victim.pid(), signal.SIGKILL)
+    begun = time.monotonic()
+    check("enclave-died", ended(job))
+    with pytest.raises(OSError) as failed:
+        held.write(b"x")
+    held_close(held)
+    assert failed.value.errno in (5, 103, 107)  # EIO, ECONNABORTED, ENOTCONN
+    wait_for(lambda: not os.path.ismount(victim.folder))
+    assert time.monotonic() - begun < 10
+    check("enclave-dead", victim.run())
+    done = subprocess.run(["cat", victim.folder / "from_server.txt"], capture_output=True, text=True, timeout=10)
+    check("folder-gone", done)
+    assert "victim  DEAD" in lab.ok("user", "status")
+    wait_for(lambda: not any(alive(pid) for pid in inside))
+    check("proxy-left", run(lab, "user", "proxy", "-s", "kms", "--name", "victim"))
+    lab.ok("user", "proxy", "--stop", "--name", "victim")
+    victim.begin()  # the same name, the same directory
+    assert victim.run().returncode == 0
+
+
+def held_close(file):
+    try:
+        file.close()
+    except OSError:
+        pass
+
+
+@rows("keeper-died", "listener-died", "monitor-died", "launcher-died")
+@pytest.mark.timeout(120)
+def test_each_process_of_the_enclave_is_ended(lab, victim):
+    def launcher():
+        return next(pid for pid in direct_children(monitor()) if user_of(pid) == 0)
+
+    def monitor():
+        return direct_children(victim.pid())[0]
+
+    # SIGTERM is for the monitor: those that are pid 1 of a namespace of their own, and launchers, do not end by it.
+    job = victim.start_job()
+    for pid in (victim.of_user(KEEPER), victim.of_user(LISTENER), victim.of_user(SHARE), launcher()):
+        os.kill(pid, signal.SIGTERM)
+    assert victim.run("--output", "beside", "--", *PROBE).returncode == 0
+    laboratory.interrupt(job)
+    assert code_of(ended(job)) == 130
+    targets = {"keeper-died": (lambda: victim.of_user(KEEPER), signal.SIGKILL), "monitor-died": (monitor, signal.SIGTERM),
+               "listener-died": (lambda: victim.of_user(LISTENER), signal.SIGKILL), "launcher-died": (launcher, signal.SIGKILL)}
+    for name, (target, number) in targets.items():
+        job = victim.start_job()
+        os.kill(target(), number)
+        check(name, ended(job))
+        wait_for(lambda: not victim.job_processes())
+        if name == "launcher-died":  # a job's own; the enclave goes on
+            assert victim.run().returncode == 0
+        else:
+            pid = victim.pid()
+            wait_for(lambda: not alive(pid) and not processes_below(pid))
+            wait_for(lambda: not os.path.ismount(victim.folder))
+            victim.end()
+            victim.begin()
+
+
+@rows("proxy-died")
+def test_the_share_server_the_pump_and_the_proxy_are_ended(lab, victim):
+    for target, number in ((lambda: victim.of_user(SHARE), signal.SIGKILL), (victim.pump, signal.SIGTERM)):
+        os.kill(target(), number)
+        wait_for(lambda: not os.path.ismount(victim.folder))
+        wait_for(lambda: "hurt" not in lab.ok("user", "status"))
+        victim.lab.sync("hurt", "victim")
+    shutil.copy(victim.package, victim.folder / "encrypted")
+    os.kill(victim.proxy(), signal.SIGTERM)
+    wait_for(lambda: "none (cloister proxy" in lab.ok("user", "status"))
+    check("proxy-died", victim.run())
+    lab.ok("user", "proxy", "-s", "kms", "--name", "victim")
+    assert victim.run().returncode == 0
+
+
+def test_a_killed_pump_leaves_nothing_that_stays(lab, victim):
+    """As after a reboot: a mount without its process, records of processes that are gone or have become others."""
+    records = lab.root / "run/victim/mounts"
+    for way in ("sync", "unsync", "status"):
+        os.kill(victim.pump(), signal.SIGKILL)
+        with pytest.raises(OSError) as failed:
+            os.listdir(victim.folder)
+        assert failed.value.errno in (103, 107)
+        words = ["status"] if way == "status" else [way, "-d", "hurt"]
+        lab.ok("user", *words, *(["--name", "victim"] if way == "sync" else []))
+        if way != "sync":
+            assert not os.path.ismount(victim.folder)
+            victim.lab.sync("hurt", "victim")
+        assert "from_server.txt" in os.listdir(victim.folder)
+        assert len(list(records.iterdir())) == 1
+    proxy = lab.root / "run/victim/proxy.json"
+    before = json.loads(proxy.read_text())
+    os.kill(before["pid"], signal.SIGKILL)
+    proxy.write_text(json.dumps(before | {"pid": os.getpid()}))  # its id belongs to another now
+    assert "none (cloister proxy" in lab.ok("user", "status")
+    lab.ok("user", "proxy", "-s", "kms", "--name", "victim")
+    path = lab.root / "run/victim/enclave.json"
+    record = json.loads(path.read_text())
+    os.kill(record["pid"], signal.SIGKILL)
+    path.write_text(json.dumps(record | {"pid": os.getpid()}))
+    assert "victim  DEAD" in lab.ok("user", "status")
+    lab.ok("user", "proxy", "--stop", "--name", "victim")
+    wait_for(lambda: not os.path.ismount(victim.folder))
+    victim.begin()
+    assert victim.run().returncode == 0
+
+
+def read_terminal(leader):
+    """What is left to read once its program has ended."""
+    text = b""
+    try:
+        while piece := os.read(leader, 1000):
+            text += piece
+    except OSError:
+        pass  # EIO: nobody holds the other end any more
+    return text.decode()
+
+
+@rows("up-again", "down-busy", "down-no")
+def test_up_and_down(lab, victim):
+    check("up-again", run(lab, "user", "up", "--name", "victim"))
+    job = victim.start_job()
+    check("down-busy", run(lab, "user", "down", "--name", "victim"))
+    for answer, code in (("n", 1), ("y", 0)):
+        leader, follower = pty.openpty()
+        asked = subprocess.Popen([lab.cloister, "down", "--name", "victim"], stdin=follower, stderr=follower, stdout=subprocess.PIPE,
+                                 env=lab.environment("user"), start_new_session=True)
+        os.close(follower)
+        said = b""
+        while b"[y/N]" not in said:
+            said += os.read(leader, 1000)
+        os.write(leader, answer.encode() + b"\n")
+        asked.wait(timeout=LONGEST)
+        assert asked.returncode == code
+        if answer == "n":
+            text = read_terminal(leader).replace("\r\n", "\n").strip()
+            check("down-no", subprocess.CompletedProcess([], code, "", text[text.index("cloister: "):]))
+            assert job.poll() is None
+        os.close(leader)
+    assert code_of(ended(job)) == 125
+    victim.begin()
+    job = victim.start_job()
+    lab.ok("user", "down", "--force", "--name", "victim")
+    assert code_of(ended(job)) == 125
+
+
+@rows("up-twice")
+def test_two_at_once(lab):
+    one, other = (lab.start("user", "up", "--name", "pair") for _ in range(2))
+    outcomes = sorted((ended(process) for process in (one, other)), key=lambda done: done.returncode)
+    try:
+        assert [done.returncode for done in outcomes] == [0, 1], outcomes
+        check("up-twice", outcomes[1])
+        assert "pair  running" in lab.ok("user", "status")
+    finally:
+        lab.ok("user", "down", "--name", "pair")
+
+
+# --- Ctrl-C -------------------------------------------------------------------------------------------------------
+
+
+@rows("ctrl-c")
+def test_ctrl_c(lab, fake, victim):
+    def interrupted(process):
+        laboratory.interrupt(process)
+        check("ctrl-c", ended(process, 10))
+
+    owner = lab.root / "owner"
+    before = set(os.listdir(owner))
+    fake.asked = 0
+    process = subprocess.Popen([lab.cloister, "encrypt", "-d", ROOT / "tests/quiet", "-k", "alias/x", "--name", "x", "-o", "x.cloister"],
+                               cwd=owner, env=lab.environment("owner") | {"AWS_ENDPOINT_URL_KMS": fake.url},
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    wait_for(lambda: fake.asked > 0)
+    interrupted(process)
+    assert set(os.listdir(owner)) == before
+
+    slow = lab.root / "slow-state"  # a key that never comes: the enclave cannot come up before Ctrl-C
+    (slow / "development-root").mkdir(parents=True)
+    os.mkfifo(slow / "development-root/root-key.pem", 0o600)
+    process = subprocess.Popen([lab.cloister, "up", "--name", "brief"], env=lab.environment("user") | {"CLOISTER_STATE": str(slow)},
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    wait_for(lambda: any("run/brief" in one for one in leftovers(lab)))
+    interrupted(process)
+    wait_for(lambda: not any("run/brief" in one for one in leftovers(lab)))
+    assert "brief" not in lab.ok("user", "status")
+
+    listener = victim.of_user(LISTENER)
+    os.kill(listener, signal.SIGSTOP)
+    process = lab.start("user", "sync", "-d", "never", "--name", "victim")
+    wait_for(lambda: len(direct_children(process.pid)) == 1)
+    interrupted(process)
+    os.kill(listener, signal.SIGCONT)
+    assert not os.path.ismount(lab.root / "user/never")
+
+    lab.ok("user", "proxy", "--stop", "--name", "victim")
+    process = lab.start("user", "proxy", "-s", "kms", "--foreground", "--name", "victim")
+    wait_for((lab.root / "run/victim/parent/proxy.sock").exists)
+    interrupted(process)
+    lab.ok("user", "proxy", "-s", "kms", "--name", "victim")  # the socket it left is no obstacle
+    assert victim.run().returncode == 0
+
+
+@rows("ctrl-c-run")
+def test_ctrl_c_of_a_run(lab, victim):
+    job = victim.start_job()
+    laboratory.interrupt(job)
+    check("ctrl-c-run", ended(job))
+    wait_for(lambda: not victim.job_processes())
+
+
+def test_ctrl_c_of_a_sync_in_the_foreground(lab, victim):
+    lab.ok("user", "unsync", "-d", "hurt")
+    process = lab.start("user", "sync", "-d", "hurt", "--foreground", "--name", "victim")
+    wait_for(lambda: os.path.ismount(victim.folder))
+    laboratory.interrupt(process)
+    assert ended(process).returncode == 0
+    assert not os.path.ismount(victim.folder)
+
+
+# --- a full share -------------------------------------------------------------------------------------------------
+
+
+@rows("share-full")
+def test_a_full_share(lab, package, folder):
+    victim = Victim(lab, package)
+    try:
+        victim.begin(share_mib=16)
+        job = victim.start_job()
+        large = lab.root / "large"
+        large.write_bytes(bytes(40 << 20))
+        done = subprocess.run(["cp", large, victim.folder / "dataset"], capture_output=True, text=True, timeout=LONGEST)
+        check("share-full", done)
+        assert job.poll() is None
+        theirs = lab.sync("theirs", "victim", "stranger")
+        (theirs / "dataset/note").write_text("room for others")
+        lab.ok("stranger", "unsync", "-d", "theirs")
+        (victim.folder / "dataset/large").unlink()
+        (victim.folder / "dataset/note").write_text("room again")
+        laboratory.interrupt(job)
+        ended(job)
+        assert victim.run().returncode == 0
+    finally:
+        victim.end()
+
+
+def test_nothing_is_left(binaries, repository):
+    """After `down` there is no process, mount or socket of the enclave."""
+    lab = laboratory.Lab(binaries)
+    try:
+        lab.up()
+        lab.sync("shared")
+        lab.down()
+        assert not any("kms serve" not in one for one in leftovers(lab)), leftovers(lab)
+        assert not (lab.root / "run/default").exists()
+    finally:
+        lab.close()
