@@ -54,7 +54,7 @@ def inventory(lab):
     """What a job could leave behind, counted: of the enclave as a whole, and of each of its processes."""
     processes = enclave_processes(lab)
     assert len(processes) >= 5, processes  # outermost, monitor, keeper, listener, share server
-    counts = {"processes": len(processes), "host mounts": len(Path("/proc/mounts").read_text().splitlines())}
+    counts = {"processes": len(processes), "host mounts": Path("/proc/mounts").read_text().count(str(lab.root))}
     for pid, entry in processes.items():
         counts[f"descriptors of {pid}"] = len(list((entry / "fd").iterdir()))
         counts[f"mounts of {pid}"] = len((entry / "mountinfo").read_text().splitlines())
