@@ -239,6 +239,7 @@ void Job::note(const JobNotice& notice) {
     }
     if (notice.state == JobState::cancelled) view_.error = Error(ErrorKind::denied, cancel_reason_);
     add_identity(event, view_);
+    if (!view_.weaker.empty()) event["weaker"] = view_.weaker;
   }
   if (!has_ended(notice.state)) events_.append(dump(event));
 }

@@ -41,6 +41,7 @@ void JobTable::forget_oldest(const ClientId& client) {
   for (const auto& job : ended) bytes += job->events().bytes();
   for (; !ended.empty() && (count >= kMaxJobsPerClient || bytes > kMaxEndedEventBytes); --count) {
     bytes -= ended.back()->events().bytes();
+    forgotten_.count(ended.back()->view().state);
     jobs_.erase(ended.back()->view().id);
     ended.pop_back();
   }
@@ -110,11 +111,22 @@ Status JobTable::follow(const ClientId& client, JobId id,
   return {};
 }
 
+void JobTable::Totals::count(JobState state) {
+  ++(state == JobState::exited      ? exited
+     : state == JobState::failed    ? failed
+     : state == JobState::cancelled ? cancelled
+                                    : running);
+}
+
 JobTable::Totals JobTable::totals() {
   std::lock_guard lock(mutex_);
-  auto running =
-      std::count_if(jobs_.begin(), jobs_.end(), [](const auto& entry) { return !entry.second->ended(); });
-  return {.started = started_, .running = static_cast<std::uint64_t>(running)};
+  auto out = forgotten_;
+  out.started = started_;
+  for (const auto& [id, job] : jobs_) {
+    out.count(job->view().state);
+    out.event_bytes += job->events().bytes();
+  }
+  return out;
 }
 
 }  // namespace cloister::enclave

@@ -58,6 +58,12 @@ class JobTable {
   struct Totals {
     std::uint64_t started = 0;
     std::uint64_t running = 0;
+    std::uint64_t exited = 0;  // these three: forgotten ones included
+    std::uint64_t failed = 0;
+    std::uint64_t cancelled = 0;
+    std::uint64_t event_bytes = 0;  // kept now
+
+    void count(JobState state);
   };
   Totals totals();
 
@@ -73,6 +79,7 @@ class JobTable {
   std::mutex mutex_;
   std::map<JobId, std::shared_ptr<Job>> jobs_;
   std::uint64_t started_ = 0;
+  Totals forgotten_;
 };
 
 }  // namespace cloister::enclave

@@ -41,7 +41,7 @@ class Listener {
         keeper_(std::move(channels.keeper)),
         shares_(monitor_),
         jobs_(monitor_, shares_, log),
-        state_{mode, std::move(identity), keeper_, shares_, jobs_, tickets_},
+        state_{mode, std::move(identity), keeper_, shares_, jobs_, tickets_, connections_, counters_},
         log_(log) {}
 
   // Accepts for ever. Each connection has a thread of its own, because TLS and HTTP here are plain loops.
@@ -49,7 +49,10 @@ class Listener {
     for (;;) {
       auto connection = TRY(next_connection(control_));
       auto slot = handshakes_.take(kStranger);
-      if (!slot) continue;  // closing it is the answer
+      if (!slot) {  // closing it is the answer
+        ++counters_.refused_crowded;
+        continue;
+      }
       in_thread([this, fd = std::move(connection), slot = std::move(slot)]() mutable {
         if (auto served = serve_control(std::move(fd), std::move(slot)); !served)
           log_.debug("connection: {}", served.error().message());
@@ -61,10 +64,14 @@ class Listener {
     for (;;) {
       auto connection = TRY(next_connection(lanes_));
       auto slot = hellos_.take(kStranger);
-      if (!slot) continue;
+      if (!slot) {
+        ++counters_.lanes_refused;
+        continue;
+      }
       in_thread([this, fd = std::move(connection), slot = std::move(slot)]() mutable {
-        if (auto admitted = admit_lane(std::move(fd)); !admitted)
-          log_.info("lane refused: {}", admitted.error().message());
+        auto admitted = admit_lane(std::move(fd));
+        ++(admitted ? counters_.lanes : counters_.lanes_refused);
+        if (!admitted) log_.info("lane refused: {}", admitted.error().message());
       });
     }
   }
@@ -89,10 +96,16 @@ class Listener {
   Status serve_control(sys::Fd fd, std::optional<Slots::Slot> handshake) {
     auto transport = std::make_unique<sys::FdStream>(std::move(fd));
     transport->set_deadline(sys::Deadline::after(kHandshakeTimeout));
-    auto stream = TRY(crypto::attested_accept(std::move(transport), state_.identity));
+    auto accepted = crypto::attested_accept(std::move(transport), state_.identity);
+    if (!accepted) ++counters_.refused_handshake;
+    auto stream = TRY(std::move(accepted));
     auto session = TRY(Session::open(state_, *stream));
     auto place = connections_.take(session.client());
-    if (!place) return refuse(*stream);
+    if (!place) {
+      ++counters_.refused_full;
+      return refuse(*stream);
+    }
+    ++counters_.connections;
     handshake.reset();
     return http::serve_connection(
         *stream, [&session](const http::Request& request) { return session.answer(request); });
@@ -128,11 +141,12 @@ class Listener {
   ShareServers shares_;
   Tickets tickets_;
   JobTable jobs_;
-  ListenerState state_;
-  const Log& log_;
   Slots handshakes_{kMaxHandshakes, kMaxHandshakes};
   Slots hellos_{kMaxLaneHellos, kMaxLaneHellos};
   Slots connections_{kMaxConnections, kMaxConnectionsPerClient};
+  ListenerCounters counters_;
+  ListenerState state_;
+  const Log& log_;
 };
 
 }  // namespace

@@ -1,5 +1,7 @@
 #include "enclave/peers.h"
 
+#include <vector>
+
 #include "share/control.h"
 
 namespace cloister::enclave {
@@ -78,6 +80,10 @@ Status ShareServers::open(const ClientId& client) {
   if (found != servers_.end() && !found->second->gone) return {};
   auto server = std::make_shared<Server>();
   server->control = TRY(monitor_.open_share(client));
+  if (found != servers_.end()) {
+    std::lock_guard seen(seen_mutex_);
+    add_traffic(ended_, found->second->seen.stats);
+  }
   servers_.insert_or_assign(client, std::move(server));
   return {};
 }
@@ -94,22 +100,29 @@ Result<std::shared_ptr<ShareServers::Server>> ShareServers::find(const ClientId&
   return found->second;
 }
 
-// One question at a time, so the next reply is the answer to it.
+// One question at a time, so the next reply is the answer to it. The caller holds the server's mutex.
+Result<share::ControlReply> ShareServers::exchange(Server& server, share::ControlMessage message,
+                                                   std::span<const int> fds, sys::milliseconds patience) {
+  message.id = ++server.last_id;
+  auto sent = server.control.send(message, fds);
+  if (!sent) server.gone = true;
+  TRY(std::move(sent));
+  share::ControlReply reply;
+  auto deadline = sys::Deadline::after(patience);
+  // A reply that came too late for an earlier question is passed over.
+  do {
+    TRY(server.control.receive(reply, 0, deadline));
+  } while (reply.id < message.id);
+  if (reply.id != message.id) return fail(ErrorKind::internal, "the share server answered another question");
+  return reply;
+}
+
 Status ShareServers::ask(Server& server, share::ControlKind kind, std::uint64_t session,
                          std::span<const int> fds) {
   std::lock_guard lock(server.mutex);
-  share::ControlMessage message{.kind = kind, .id = ++server.last_id, .session = session};
-  auto sent = server.control.send(message, fds);
-  server.gone = !sent.has_value();
-  TRY(std::move(sent));
-  share::ControlReply reply;
-  // A reply that came too late for an earlier question is passed over.
-  do {
-    auto received = server.control.receive(reply, 0, sys::Deadline::after(kShareReplyTimeout));
-    server.gone = !received.has_value();
-    TRY(std::move(received));
-  } while (reply.id < message.id);
-  if (reply.id != message.id) return fail(ErrorKind::internal, "the share server answered another question");
+  auto answered = exchange(server, {.kind = kind, .session = session}, fds, kShareReplyTimeout);
+  server.gone = !answered.has_value();
+  auto reply = TRY(std::move(answered));
   switch (reply.status) {
     case share::ControlStatus::ok:
       return {};
@@ -128,6 +141,43 @@ Status ShareServers::add_lane(const LaneRight& right, const sys::Fd& connection)
                                                      : share::ControlKind::add_notifier;
   int fd = connection.get();
   return ask(*server, kind, right.session, {&fd, 1});
+}
+
+// Not more than kShareStatsTimeout, and not at all while the server answers somebody else.
+void ShareServers::look_at(Server& server) {
+  std::unique_lock lock(server.mutex, std::try_to_lock);
+  if (!lock || server.gone) return;
+  auto reply = exchange(server, {.kind = share::ControlKind::stats}, {}, kShareStatsTimeout);
+  if (!reply || reply->status != share::ControlStatus::ok) return;
+  std::lock_guard seen(seen_mutex_);
+  server.seen = *reply;
+}
+
+void ShareServers::add_traffic(Totals& totals, const share::ServerStats& stats) {
+  totals.requests += stats.requests;
+  totals.bytes_read += stats.bytes_read;
+  totals.bytes_written += stats.bytes_written;
+}
+
+ShareServers::Totals ShareServers::totals() {
+  std::vector<std::shared_ptr<Server>> all;
+  {
+    std::lock_guard lock(mutex_);
+    for (const auto& [client, server] : servers_) all.push_back(server);
+  }
+  for (const auto& server : all) look_at(*server);
+  std::lock_guard lock(mutex_);
+  std::lock_guard seen(seen_mutex_);
+  auto out = ended_;
+  out.clients = servers_.size();
+  for (const auto& [client, server] : servers_) {
+    add_traffic(out, server->seen.stats);
+    if (server->gone) continue;
+    ++out.servers;
+    out.mounts += server->seen.sessions;
+    out.lanes += server->seen.lanes;
+  }
+  return out;
 }
 
 Status ShareServers::invalidate(const ClientId& client) {

@@ -15,6 +15,7 @@
 namespace cloister::enclave {
 
 inline constexpr sys::milliseconds kShareReplyTimeout = sys::seconds(20);
+inline constexpr sys::milliseconds kShareStatsTimeout = sys::milliseconds(500);  // of each server
 
 class MonitorPeer {
  public:
@@ -61,18 +62,39 @@ class ShareServers {
   // Tells the client's kernel what a job has changed; returns when it has been told.
   Status invalidate(const ClientId& client);
 
+  // Sums over all clients. A server that is busy or slow counts as it was last seen: nobody waits for another
+  // client's share.
+  struct Totals {
+    std::uint64_t clients = 0;
+    std::uint64_t servers = 0;
+    std::uint64_t mounts = 0;
+    std::uint64_t lanes = 0;
+    std::uint64_t requests = 0;
+    std::uint64_t bytes_read = 0;
+    std::uint64_t bytes_written = 0;
+  };
+  Totals totals();
+
  private:
   struct Server {
     std::mutex mutex;
     sys::MessageSocket control;
     std::uint64_t last_id = 0;
     std::atomic<bool> gone = false;  // its process has died: the next open() asks for another
+    share::ControlReply seen;        // its latest counts; under seen_mutex_
   };
+  static Result<share::ControlReply> exchange(Server& server, share::ControlMessage message,
+                                              std::span<const int> fds, sys::milliseconds patience);
   static Status ask(Server& server, share::ControlKind kind, std::uint64_t session, std::span<const int> fds);
   Result<std::shared_ptr<Server>> find(const ClientId& client);
+  void look_at(Server& server);
+  static void add_traffic(Totals& totals, const share::ServerStats& stats);
+
   MonitorPeer& monitor_;
   std::mutex mutex_;
   std::map<ClientId, std::shared_ptr<Server>> servers_;
+  std::mutex seen_mutex_;  // taken last
+  Totals ended_;           // traffic of servers that were replaced
 };
 
 }  // namespace cloister::enclave

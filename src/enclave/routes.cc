@@ -1,7 +1,9 @@
 #include "enclave/routes.h"
 
+#include <array>
 #include <charconv>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "enclave/job.h"
 #include "enclave/order.h"
@@ -14,13 +16,25 @@ using nlohmann::json;
 
 constexpr std::string_view kBindingTag = "cloister/tls/v1";
 constexpr unsigned kMaxLanes = 8;
-constexpr const char* kJobsPath = "/v1/jobs";
+constexpr std::string_view kIdPlace = "{id}";
 
 http::Answer json_answer(std::string body, int status = 200) {
   http::Response response{.status = status};
   response.fields.set("Content-Type", "application/json");
   response.body = std::move(body);
   return response;
+}
+
+// The text in the place of "{id}" (empty where the pattern has none), if the path has the pattern's shape.
+std::optional<std::string_view> match(std::string_view pattern, std::string_view path) {
+  auto at = pattern.find(kIdPlace);
+  if (at == pattern.npos) return path == pattern ? std::optional(std::string_view()) : std::nullopt;
+  auto before = pattern.substr(0, at);
+  auto after = pattern.substr(at + kIdPlace.size());
+  if (path.size() <= before.size() + after.size()) return std::nullopt;
+  if (!path.starts_with(before) || !path.ends_with(after)) return std::nullopt;
+  auto id = path.substr(before.size(), path.size() - before.size() - after.size());
+  return id.find('/') == id.npos ? std::optional(id) : std::nullopt;
 }
 
 Result<JobId> parse_job_id(std::string_view text) {
@@ -73,22 +87,43 @@ http::Answer Session::answer(const http::Request& request) {
   return answered ? *std::move(answered) : http::Answer(http::error_response(answered.error()));
 }
 
-Result<http::Answer> Session::dispatch(const http::Request& request) {
-  auto path = request.path();
-  bool get = request.method == "GET";
-  if (path == "/v1/attestation" && get) return attestation(request);
-  if (!attested_)
-    return fail(ErrorKind::denied, "the first request of a connection must be GET /v1/attestation");
-  if (path == "/v1/info" && get) return info();
-  if (path == "/v1/metrics" && get) return metrics();
-  if (path == "/v1/share" && request.method == "POST") return open_share(request);
-  if (path == kJobsPath && request.method == "POST") return start_job(request);
-  if (path == kJobsPath && get) return list_jobs();
-  if (path.starts_with("/v1/jobs/")) return job(request, path.substr(9));
-  return fail(ErrorKind::not_found, "no such resource");
+std::span<const Session::Route> Session::routes() {
+  static constexpr std::array kRoutes{
+      Route{"GET", "/v1/attestation", &Session::attestation},
+      Route{"GET", "/v1/info", &Session::info},
+      Route{"GET", "/v1/metrics", &Session::metrics},
+      Route{"POST", "/v1/share", &Session::open_share},
+      Route{"POST", "/v1/jobs", &Session::start_job},
+      Route{"GET", "/v1/jobs", &Session::list_jobs},
+      Route{"GET", "/v1/jobs/{id}", &Session::show_job},
+      Route{"DELETE", "/v1/jobs/{id}", &Session::cancel_job},
+      Route{"GET", "/v1/jobs/{id}/events", &Session::follow_job},
+  };
+  return kRoutes;
 }
 
-Result<http::Answer> Session::attestation(const http::Request& request) {
+Result<http::Answer> Session::dispatch(const http::Request& request) {
+  const Route* chosen = nullptr;
+  bool known = false;
+  std::string_view id;
+  for (const auto& route : routes()) {
+    auto matched = match(route.path, request.path());
+    if (!matched) continue;
+    known = true;
+    if (route.method != request.method) continue;
+    chosen = &route;
+    id = *matched;
+    break;
+  }
+  bool attesting = chosen != nullptr && chosen->handler == &Session::attestation;
+  if (!attested_ && !attesting)
+    return fail(ErrorKind::denied, "the first request of a connection must be GET /v1/attestation");
+  if (!known) return fail(ErrorKind::not_found, "no such resource");
+  if (chosen == nullptr) return fail(ErrorKind::invalid, "{} is not for this resource", request.method);
+  return (this->*chosen->handler)(request, id.empty() ? JobId{} : TRY(parse_job_id(id)));
+}
+
+Result<http::Answer> Session::attestation(const http::Request& request, JobId) {
   auto raw = TRY(from_hex(request.query("nonce")).context("nonce"));
   ByteArray<kNonceSize> nonce;
   if (raw.size() != nonce.size()) return fail(ErrorKind::invalid, "the nonce is not {} bytes", nonce.size());
@@ -101,7 +136,7 @@ Result<http::Answer> Session::attestation(const http::Request& request) {
   return http::Answer(std::move(response));
 }
 
-Result<http::Answer> Session::info() {
+Result<http::Answer> Session::info(const http::Request&, JobId) {
   json out{{"version", CLOISTER_VERSION},
            {"mode", to_string(state_.mode)},
            {"confidential", state_.mode == Mode::production},
@@ -109,7 +144,7 @@ Result<http::Answer> Session::info() {
   return json_answer(out.dump());
 }
 
-Result<http::Answer> Session::open_share(const http::Request& request) {
+Result<http::Answer> Session::open_share(const http::Request& request, JobId) {
   auto lanes = TRY(lane_count(request.body));
   TRY(state_.shares.open(client_));
   auto session = fresh_session();
@@ -123,7 +158,7 @@ Result<http::Answer> Session::open_share(const http::Request& request) {
   return json_answer(json{{"tickets", tickets}, {"notifier", to_hex(notifier)}}.dump());
 }
 
-Result<http::Answer> Session::start_job(const http::Request& request) {
+Result<http::Answer> Session::start_job(const http::Request& request, JobId) {
   auto posted = TRY(parse_posted_job(request.body));
   if (!state_.shares.known(client_)) {
     Error error(ErrorKind::not_found, "you have no shared folder in this enclave");
@@ -136,18 +171,19 @@ Result<http::Answer> Session::start_job(const http::Request& request) {
   return json_answer(json{{"id", job_id_text(view.id)}}.dump(), 201);
 }
 
-Result<http::Answer> Session::job(const http::Request& request, std::string_view rest) {
-  constexpr std::string_view kEvents = "/events";
-  bool events = rest.ends_with(kEvents);
-  auto id = TRY(parse_job_id(events ? rest.substr(0, rest.size() - kEvents.size()) : rest));
-  if (request.method == "GET" && events) return follow(id);
-  if (request.method == "GET") return json_answer(to_json(TRY(state_.jobs.view(client_, id))));
-  if (request.method == "DELETE" && !events)
-    return json_answer(to_json(TRY(state_.jobs.cancel(client_, id))));
-  return fail(ErrorKind::invalid, "{} is not for this resource", request.method);
+Result<http::Answer> Session::list_jobs(const http::Request&, JobId) {
+  return json_answer(job_list(state_.jobs.list(client_)));
 }
 
-Result<http::Answer> Session::follow(JobId id) {
+Result<http::Answer> Session::show_job(const http::Request&, JobId id) {
+  return json_answer(to_json(TRY(state_.jobs.view(client_, id))));
+}
+
+Result<http::Answer> Session::cancel_job(const http::Request&, JobId id) {
+  return json_answer(to_json(TRY(state_.jobs.cancel(client_, id))));
+}
+
+Result<http::Answer> Session::follow_job(const http::Request&, JobId id) {
   TRY(state_.jobs.view(client_, id));  // a 404 comes before the stream begins
   http::Response head;
   head.fields.set("Content-Type", "application/x-ndjson");
@@ -157,18 +193,15 @@ Result<http::Answer> Session::follow(JobId id) {
   });
 }
 
-Result<http::Answer> Session::list_jobs() {
-  return json_answer(job_list(state_.jobs.list(client_)));
-}
-
-Result<http::Answer> Session::metrics() {
-  auto totals = state_.jobs.totals();
+Result<http::Answer> Session::metrics(const http::Request&, JobId) {
   http::Response response;
-  response.fields.set("Content-Type", "text/plain; version=0.0.4");
-  response.body = fmt::format(
-      "# TYPE cloister_jobs_started_total counter\ncloister_jobs_started_total {}\n"
-      "# TYPE cloister_jobs_running gauge\ncloister_jobs_running {}\n",
-      totals.started, totals.running);
+  response.fields.set("Content-Type", std::string(kMetricsType));
+  response.body = metrics_text({.mode = state_.mode,
+                                .uptime = state_.counters.uptime(),
+                                .connections_open = state_.connections.used(),
+                                .counters = state_.counters,
+                                .jobs = state_.jobs.totals(),
+                                .shares = state_.shares.totals()});
   return http::Answer(std::move(response));
 }
 

@@ -1,9 +1,13 @@
 // What each request of docs/formats/control.md does, for one connection.
 #pragma once
 
+#include <span>
+
 #include "crypto/tls.h"
 #include "enclave/jobs.h"
+#include "enclave/metrics.h"
 #include "enclave/peers.h"
+#include "enclave/slots.h"
 #include "enclave/tickets.h"
 #include "enclave/trust.h"
 #include "http/server.h"
@@ -18,6 +22,8 @@ struct ListenerState {
   ShareServers& shares;
   JobTable& jobs;
   Tickets& tickets;
+  Slots& connections;
+  ListenerCounters& counters;
 };
 
 // One client connection: who it is, whether it has been attested to, and its requests. Used by one thread.
@@ -28,19 +34,28 @@ class Session {
   http::Answer answer(const http::Request& request);
   const ClientId& client() const { return client_; }
 
+  // One row of the table of requests. docs/openapi.yaml lists the same ones; a unit test compares them.
+  struct Route {
+    std::string_view method;
+    std::string_view path;  // "{id}" stands for one segment: a job's id
+    Result<http::Answer> (Session::*handler)(const http::Request&, JobId);
+  };
+  static std::span<const Route> routes();
+
  private:
   Session(ListenerState& state, const ClientId& client, const crypto::Sha256& binding)
       : state_(state), client_(client), binding_(binding) {}
 
   Result<http::Answer> dispatch(const http::Request& request);
-  Result<http::Answer> attestation(const http::Request& request);
-  Result<http::Answer> info();
-  Result<http::Answer> open_share(const http::Request& request);
-  Result<http::Answer> start_job(const http::Request& request);
-  Result<http::Answer> job(const http::Request& request, std::string_view rest);
-  Result<http::Answer> follow(JobId id);
-  Result<http::Answer> list_jobs();
-  Result<http::Answer> metrics();
+  Result<http::Answer> attestation(const http::Request& request, JobId id);
+  Result<http::Answer> info(const http::Request& request, JobId id);
+  Result<http::Answer> open_share(const http::Request& request, JobId id);
+  Result<http::Answer> start_job(const http::Request& request, JobId id);
+  Result<http::Answer> list_jobs(const http::Request& request, JobId id);
+  Result<http::Answer> show_job(const http::Request& request, JobId id);
+  Result<http::Answer> follow_job(const http::Request& request, JobId id);
+  Result<http::Answer> cancel_job(const http::Request& request, JobId id);
+  Result<http::Answer> metrics(const http::Request& request, JobId id);
 
   ListenerState& state_;
   ClientId client_;

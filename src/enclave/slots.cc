@@ -12,6 +12,11 @@ std::optional<Slots::Slot> Slots::take(const ClientId& client) {
   return Slot(*this, client);
 }
 
+std::size_t Slots::used() const {
+  std::lock_guard lock(mutex_);
+  return used_;
+}
+
 void Slots::give_back(const ClientId& client) {
   std::lock_guard lock(mutex_);
   auto mine = by_client_.find(client);

@@ -34,13 +34,14 @@ class Slots {
 
   // nullopt: this client, or all together, have as many as they may.
   std::optional<Slot> take(const ClientId& client);
+  std::size_t used() const;
 
  private:
   void give_back(const ClientId& client);
 
   const std::size_t limit_;
   const std::size_t per_client_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::size_t used_ = 0;
   std::map<ClientId, std::size_t> by_client_;  // none that is 0
 };

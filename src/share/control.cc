@@ -26,6 +26,16 @@ void raise_descriptor_limit() {
   ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+// What only grows.
+void add_counts(ServerStats& sum, const ServerStats& one) {
+  sum.requests += one.requests;
+  sum.errors += one.errors;
+  sum.malformed += one.malformed;
+  sum.bytes_read += one.bytes_read;
+  sum.bytes_written += one.bytes_written;
+  sum.notifications += one.notifications;
+}
+
 // The mounts of one share and their lanes. The control loop adds lanes; every lane's thread removes itself.
 class Sessions {
  public:
@@ -67,6 +77,7 @@ class Sessions {
   ServerOptions options_;
   std::map<std::uint64_t, Session> sessions_;
   std::list<Lane> lanes_;
+  ServerStats ended_;  // of mounts that are no more
 };
 
 Result<std::shared_ptr<Server>> Sessions::make_server() const {
@@ -103,7 +114,10 @@ void Sessions::serve(Lane& lane, const std::shared_ptr<Server>& server, std::uin
   ::shutdown(lane.stream.descriptor(), SHUT_RDWR);
   std::lock_guard lock(mutex_);
   auto session = sessions_.find(number);
-  if (session != sessions_.end() && --session->second.lanes == 0) sessions_.erase(session);
+  if (session != sessions_.end() && --session->second.lanes == 0) {
+    add_counts(ended_, server->stats());
+    sessions_.erase(session);
+  }
   lane.ended = true;
 }
 
@@ -156,19 +170,15 @@ ControlStatus Sessions::invalidate() {
 }
 
 void Sessions::count(ControlReply& reply) {
-  for (const auto& server : servers()) {
-    auto one = server->stats();
-    reply.stats.requests += one.requests;
-    reply.stats.errors += one.errors;
-    reply.stats.malformed += one.malformed;
-    reply.stats.bytes_read += one.bytes_read;
-    reply.stats.bytes_written += one.bytes_written;
-    reply.stats.inodes += one.inodes;
-    reply.stats.handles += one.handles;
-    reply.stats.notifications += one.notifications;
-  }
   std::lock_guard lock(mutex_);
   reap();
+  reply.stats = ended_;
+  for (const auto& [number, session] : sessions_) {
+    auto one = session.server->stats();
+    add_counts(reply.stats, one);
+    reply.stats.inodes += one.inodes;
+    reply.stats.handles += one.handles;
+  }
   reply.sessions = sessions_.size();
   reply.lanes = lanes_.size();
 }

@@ -37,8 +37,9 @@ struct ControlReply {
   ControlKind kind = ControlKind::stats;
   ControlStatus status = ControlStatus::ok;
   std::uint64_t id = 0;
-  ServerStats stats;           // filled for `stats`: sums over all mounts
-  std::uint64_t sessions = 0;  // likewise
+  // Filled for `stats`: sums over all mounts; what only grows counts those that have ended too.
+  ServerStats stats;
+  std::uint64_t sessions = 0;
   std::uint64_t lanes = 0;
 };
 

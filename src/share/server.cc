@@ -43,7 +43,8 @@ Result<std::size_t> Server::answer(ByteView request, MutableByteView reply) {
   if (done) {
     out.len += static_cast<std::uint32_t>(body.size());
     if (header->opcode == FUSE_READ) counters_->bytes_read += body.size();
-    if (header->opcode == FUSE_WRITE) counters_->bytes_written += request.size() - sizeof(fuse_in_header);
+    if (header->opcode == FUSE_WRITE)
+      counters_->bytes_written += request.size() - sizeof(fuse_in_header) - sizeof(fuse_write_in);
   } else {
     ++counters_->errors;
     out.error = -done.error().value;
