@@ -164,6 +164,10 @@ Result<int> follow(const Context& context, const Options& options, host::Session
           [](std::uint64_t bytes) {
             fmt::print(stderr, "cloister: {} bytes of output came too fast and are lost\n", bytes);
           },
+      .on_weaker =
+          [&](std::string_view walls) {
+            if (options.verbose) fmt::print(stderr, "cloister: weaker here: {}\n", escape_controls(walls));
+          },
       .on_diagnostics = [&](ByteView bundle) { keep_bundle(options.diagnostics, bundle); }};
   Canceller canceller(open, id);
   auto end = TRY(host::follow_job(session, id, events, [] { return true; }));

@@ -59,6 +59,7 @@ Result<std::optional<JobEnd>> take_event(std::string_view line, const JobEvents&
     auto name = text_of(event, "name");
     events.on_state(text_of(event, "state"),
                     name.empty() ? "" : fmt::format("{} {}", name, text_of(event, "release")));
+    if (auto weaker = text_of(event, "weaker"); !weaker.empty() && events.on_weaker) events.on_weaker(weaker);
   }
   if (kind == "diagnostics") {
     if (auto bundle = codec::from_base64(text_of(event, "base64"))) events.on_diagnostics(*bundle);

@@ -4,14 +4,17 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstring>
 #include <filesystem>
 #include <memory>
+#include <new>
 #include <nlohmann/json.hpp>
 #include <thread>
 
@@ -35,12 +38,39 @@ std::string mounts_directory(const Paths& paths, const std::string& enclave) {
   return paths.enclave(enclave) + "/mounts";
 }
 
-// One file per mount, named by a digest: a directory's own name may hold anything.
-std::string record_path(const Paths& paths, const MountRecord& mount) {
+// The files of one mount, named by a digest: a directory's own name may hold anything.
+std::string file_of(const Paths& paths, const MountRecord& mount, std::string_view suffix) {
   auto digest = crypto::sha256(as_bytes(mount.directory));
-  return fmt::format("{}/{}.json", mounts_directory(paths, mount.enclave),
-                     to_hex(ByteView(digest).first(12)));
+  return fmt::format("{}/{}{}", mounts_directory(paths, mount.enclave), to_hex(ByteView(digest).first(12)),
+                     suffix);
 }
+std::string record_path(const Paths& paths, const MountRecord& mount) {
+  return file_of(paths, mount, ".json");
+}
+std::string traffic_path(const Paths& paths, const MountRecord& mount) {
+  return file_of(paths, mount, ".traffic");
+}
+
+// Counters in a file that the pump maps and `status` reads: asking the pump would need a protocol.
+class TrafficPage {
+ public:
+  static Result<TrafficPage> create(const std::string& path) {
+    ::unlink(path.c_str());  // never truncated: an older pump may still have it mapped
+    sys::Fd file(::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
+    if (!file || ::ftruncate(file.get(), sizeof(share::Traffic)) != 0) return fail_errno(path);
+    void* memory = ::mmap(nullptr, sizeof(share::Traffic), PROT_READ | PROT_WRITE, MAP_SHARED, file.get(), 0);
+    if (memory == MAP_FAILED) return fail_errno(path);
+    return TrafficPage(new (memory) share::Traffic);
+  }
+  share::Traffic* get() const { return memory_.get(); }
+
+ private:
+  struct Unmap {
+    void operator()(share::Traffic* memory) const { ::munmap(memory, sizeof *memory); }
+  };
+  explicit TrafficPage(share::Traffic* memory) : memory_(memory) {}
+  std::unique_ptr<share::Traffic, Unmap> memory_;
+};
 
 Status write_mount(const Paths& paths, const MountRecord& mount) {
   TRY(sys::make_directories(mounts_directory(paths, mount.enclave), 0700));
@@ -66,6 +96,11 @@ std::optional<MountRecord> read_mount(const std::string& path) {
     return std::nullopt;
   }
   return out;
+}
+
+void forget_mount(const Paths& paths, const MountRecord& mount) {
+  ::unlink(record_path(paths, mount).c_str());
+  ::unlink(traffic_path(paths, mount).c_str());
 }
 
 // A directory that may be covered by a mount: made where it is missing, empty, and not a mount point yet.
@@ -96,8 +131,8 @@ Result<std::string> check_mount_point(const std::string& directory) {
   return path.string();
 }
 
-share::PumpOptions pump_options() {
-  return {.uid = ::getuid(), .gid = ::getgid()};
+share::PumpOptions pump_options(share::Traffic* traffic) {
+  return {.uid = ::getuid(), .gid = ::getgid(), .traffic = traffic};
 }
 
 Result<std::unique_ptr<sys::Stream>> open_lane(const sys::Endpoint& lanes, share::LaneKind kind,
@@ -180,7 +215,7 @@ Result<share::Lanes> open_lanes(Session& session, const sys::Endpoint& lanes, st
 }
 
 Status run_mount(const EnclaveRecord& enclave, const OpenSession& open_session, const SyncOptions& options,
-                 const std::function<void()>& on_mounted) {
+                 const std::function<void()>& on_mounted, share::Traffic* traffic) {
   auto directory = TRY(check_mount_point(options.directory));
   auto session = TRY(open_session());
   auto lanes = TRY(open_lanes(session, enclave.lanes, options.lanes));
@@ -188,7 +223,7 @@ Status run_mount(const EnclaveRecord& enclave, const OpenSession& open_session, 
       share::Mount::mount(directory, {.allow_other = options.allow_other, .read_only = options.read_only}));
   UnmountOnSignal watch(mount);
   on_mounted();
-  return share::pump(mount, std::move(lanes), pump_options());
+  return share::pump(mount, std::move(lanes), pump_options(traffic));
 }
 
 // The background process does all of it, so that the mount, the lanes and the key of the session are in one
@@ -199,6 +234,8 @@ Result<MountRecord> start_mount(const Paths& paths, const EnclaveRecord& enclave
   SyncOptions absolute = options;
   absolute.directory = record.directory;
   auto log_path = paths.enclave(enclave.name) + "/pump.log";
+  TRY(sys::make_directories(mounts_directory(paths, enclave.name), 0700));
+  auto traffic = TRY(TrafficPage::create(traffic_path(paths, record)));
   auto ready = TRY(sys::make_pipe());
   HeldSignals held;
   record.pid = TRY(fork_in_background(
@@ -207,7 +244,7 @@ Result<MountRecord> start_mount(const Paths& paths, const EnclaveRecord& enclave
           (void)sys::write_all(ready.write.get(), as_bytes(text), "ready").has_value();
           ready.write.reset();
         };
-        auto pumped = run_mount(enclave, open_session, absolute, [&] { tell(kMounted); });
+        auto pumped = run_mount(enclave, open_session, absolute, [&] { tell(kMounted); }, traffic.get());
         if (pumped) return 0;
         Log(STDERR_FILENO, "sync").error("{}: {}", record.directory, pumped.error().message());
         if (ready.write) tell(fmt::format("{}\n{}", pumped.error().message(), pumped.error().hint()));
@@ -225,16 +262,26 @@ std::vector<MountRecord> list_mounts(const Paths& paths, const std::string& encl
   std::vector<MountRecord> out;
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(mounts_directory(paths, enclave), error)) {
+    if (entry.path().extension() != ".json") continue;
     auto mount = read_mount(entry.path().string());
     if (!mount) continue;
     if (mount->alive()) {
       out.push_back(*std::move(mount));
     } else {
       (void)share::remove_dead_mount(mount->directory).has_value();  // of a pump that was killed
-      ::unlink(entry.path().c_str());
+      forget_mount(paths, *mount);
     }
   }
   std::sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return a.directory < b.directory; });
+  return out;
+}
+
+std::optional<MountTraffic> traffic_of(const Paths& paths, const MountRecord& mount) {
+  auto bytes = sys::read_file(traffic_path(paths, mount), sizeof(MountTraffic));
+  if (!bytes || bytes->size() != sizeof(MountTraffic)) return std::nullopt;
+  MountTraffic out;  // a plain image of share::Traffic
+  static_assert(sizeof out == sizeof(share::Traffic));
+  std::memcpy(&out, bytes->data(), sizeof out);
   return out;
 }
 
@@ -258,7 +305,7 @@ Status stop_mount(const Paths& paths, const MountRecord& mount) {
   auto deadline = sys::Deadline::after(kUnmountTimeout);
   while (mount.alive() && !deadline.passed()) ::poll(nullptr, 0, 10);
   TRY(stop_in_background(mount.pid, mount.started, kUnmountTimeout));
-  ::unlink(record_path(paths, mount).c_str());
+  forget_mount(paths, mount);
   return {};
 }
 

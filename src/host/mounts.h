@@ -20,6 +20,13 @@ struct MountRecord {
   bool alive() const { return started != 0 && process_start_time(pid) == started; }
 };
 
+// What a mount's pump has carried so far.
+struct MountTraffic {
+  std::uint64_t requests = 0;
+  std::uint64_t bytes_read = 0;
+  std::uint64_t bytes_written = 0;
+};
+
 struct SyncOptions {
   std::string directory;
   bool read_only = false;
@@ -38,9 +45,11 @@ Result<MountRecord> start_mount(const Paths& paths, const EnclaveRecord& enclave
                                 const OpenSession& open_session, const SyncOptions& options);
 // Mounts and pumps in this process until unmounted.
 Status run_mount(const EnclaveRecord& enclave, const OpenSession& open_session, const SyncOptions& options,
-                 const std::function<void()>& on_mounted);
+                 const std::function<void()>& on_mounted, share::Traffic* traffic = nullptr);
 
 std::vector<MountRecord> list_mounts(const Paths& paths, const std::string& enclave);
+// nullopt: the mount was made by another release, or has just ended.
+std::optional<MountTraffic> traffic_of(const Paths& paths, const MountRecord& mount);
 // The mount of this directory, of whichever enclave. not_found: none.
 Result<MountRecord> find_mount(const Paths& paths, const std::string& directory);
 // Unmounts and waits for the pump to end.

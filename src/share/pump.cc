@@ -171,7 +171,15 @@ class Lane {
     auto reply = TRY(reader_.next().context("receive from the enclave"));
     if (!reply) return fail(ErrorKind::unavailable, "the enclave closed the shared folder");
     TRY(check_reply(outstanding, *reply, presentation_).context("the enclave's reply"));
+    if (options_.traffic != nullptr) count(*options_.traffic, outstanding, *reply);
     return write_reply(*reply);
+  }
+
+  static void count(Traffic& traffic, const Outstanding& outstanding, ByteView reply) {
+    ++traffic.requests;
+    if (load<fuse_out_header>(reply).error != 0) return;
+    if (outstanding.opcode == FUSE_READ) traffic.bytes_read += reply.size() - sizeof(fuse_out_header);
+    if (outstanding.opcode == FUSE_WRITE) traffic.bytes_written += outstanding.asked;
   }
 
   Status write_reply(ByteView reply) const {

@@ -5,6 +5,7 @@
 
 #include <sys/types.h>
 
+#include <atomic>
 #include <memory>
 #include <vector>
 
@@ -20,12 +21,21 @@ enum class Ownership {
   keep,           // ids travel both ways: for root, with a server that maps them
 };
 
+// What a pump has carried. Lock-free, so that it may lie in memory that another process reads.
+struct Traffic {
+  std::atomic<std::uint64_t> requests{0};
+  std::atomic<std::uint64_t> bytes_read{0};  // of file data
+  std::atomic<std::uint64_t> bytes_written{0};
+};
+static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
+
 struct PumpOptions {
   Ownership ownership = Ownership::mounting_user;
   uid_t uid = 0;  // whom files show as; the caller's own, normally
   gid_t gid = 0;
   std::uint32_t max_write = kMaxWrite;  // the lower of ours and HelloReply::max_write
   sys::milliseconds reply_timeout = kReplyTimeout;
+  Traffic* traffic = nullptr;  // counted here, if given; outlives the pump
 };
 
 // Lanes whose hello is done: plain sockets (sys::FdStream) or TLS, one request lane at least.
