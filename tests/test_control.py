@@ -4,8 +4,6 @@ import json
 import re
 import shutil
 import socket
-import subprocess
-import time
 
 import pytest
 
@@ -162,7 +160,7 @@ def test_before_attestation_everything_is_refused_alike(lab, api):
 
 def test_a_job_order_has_the_documented_members_and_limits(lab, api):
     schema = api["components"]["schemas"]["JobOrder"]
-    order = wire.job_order(lab, output="", share_output=True)
+    order = wire.job_order(lab, output="", share_output=True, allow_writes=["dataset"], diagnostics=False, grace=5)
     check(api, schema, order)
     assert set(order) == set(schema["properties"])
 
@@ -171,12 +169,14 @@ def test_a_job_order_has_the_documented_members_and_limits(lab, api):
 
     credentials = api["components"]["schemas"]["Credentials"]["properties"]
     bad = {f"without {name}": {key: value for key, value in order.items() if key != name} for name in schema["required"]}
-    bad |= {f"another type of {name}": order | {name: 7} for name in schema["properties"]}
+    bad |= {f"another type of {name}": order | {name: {"x": 1}} for name in schema["properties"]}
     bad |= {f"long {name}": order | {name: long_by_one(schema["properties"][name])} for name in ("package", "entry", "output")}
     bad |= {f"long {name}": order | {"credentials": order["credentials"] | {name: long_by_one(limits)}} for name, limits in credentials.items()}
     bad |= {"unknown member": order | {"mode": "production"}, "no object": [], "unknown credential": order | {"credentials": order["credentials"] | {"endpoint": "x"}},
             "many arguments": order | {"arguments": [""] * 1025}, "long arguments": order | {"arguments": ["x" * 32768]},
-            "no signer": order | {"signers": []}, "many signers": order | {"signers": [lab.signer] * 33}, "odd signer": order | {"signers": ["00"]}}
+            "no signer": order | {"signers": []}, "many signers": order | {"signers": [lab.signer] * 33}, "odd signer": order | {"signers": ["00"]},
+            "short grace": order | {"grace": 4}, "long grace": order | {"grace": 2592001}, "a path to write to": order | {"allow_writes": ["a/b"]},
+            "much to write to": order | {"allow_writes": ["x" * 255] * 4 + ["x"]}, "twice": json.dumps(order)[:-1].encode() + b',"entry":"exit.py"}'}
     with wire.Wire(lab.control, lab.identity) as one:
         before = one.ask("GET", "/v1/jobs").body
         for name, body in bad.items():
@@ -222,13 +222,6 @@ def metrics(lab):
     return out
 
 
-def wait_until(condition, seconds=10):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
-
-
 def test_metrics_move_and_never_go_back(lab):
     before = metrics(lab)
     assert [name for name in before if name.startswith("cloister_build_info")] == ['cloister_build_info{version="0.1.0",mode="simulated"}']
@@ -251,7 +244,7 @@ def test_metrics_move_and_never_go_back(lab):
     garbage.sendall(b"GET / HTTP/1.1\r\n\r\n")
     garbage.close()
     for name in ('cloister_connections_refused_total{reason="handshake"}', "cloister_lanes_refused_total"):
-        wait_until(lambda: metrics(lab)[name] == before[name] + 1)
+        laboratory.wait_for(lambda: metrics(lab)[name] == before[name] + 1)
     after = metrics(lab)
     moved = {"cloister_jobs_started_total": 3, 'cloister_jobs_ended_total{outcome="exited"}': 1,
              'cloister_jobs_ended_total{outcome="failed"}': 1, 'cloister_jobs_ended_total{outcome="cancelled"}': 1,
@@ -265,7 +258,7 @@ def test_metrics_move_and_never_go_back(lab):
     assert len((other / "dataset/big").read_bytes()) == len(content)
     assert metrics(lab)["cloister_share_mounts"] == after["cloister_share_mounts"] + 1
     lab.ok("user", "unsync", "-d", "second")
-    wait_until(lambda: metrics(lab)["cloister_share_mounts"] == after["cloister_share_mounts"])
+    laboratory.wait_for(lambda: metrics(lab)["cloister_share_mounts"] == after["cloister_share_mounts"])
     last = metrics(lab)
     assert last["cloister_share_read_bytes_total"] - after["cloister_share_read_bytes_total"] >= len(content)
     assert all(last[name] >= after[name] >= before[name] for name in last if "_total" in name)

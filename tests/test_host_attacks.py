@@ -40,13 +40,6 @@ def lab(binaries, repository):
     made.close()
 
 
-def wait_until(condition, seconds=15):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
-
-
 def payload(document):
     """What an attestation document says, its signature unverified."""
     message = cbor2.loads(document)
@@ -190,9 +183,9 @@ def test_early_data_is_refused(lab):
     with subprocess.Popen(["openssl", "s_server", "-unix", path, "-tls1_3", *certificate, "-early_data", "-max_early_data", "4096", "-no_anti_replay"],
                           **openssl) as server:
         try:
-            wait_until(path.exists)
+            laboratory.wait_for(path.exists)
             with subprocess.Popen(["openssl", "s_client", "-unix", path, "-tls1_3", "-sess_out", saved], **openssl) as client:
-                wait_until(lambda: saved.exists() and saved.stat().st_size > 0)
+                laboratory.wait_for(lambda: saved.exists() and saved.stat().st_size > 0)
                 client.kill()
             assert b"Early data was accepted" in early_client(path)  # so it is really sent
         finally:
@@ -296,7 +289,7 @@ def false_enclave(lab, binaries):
         process = subprocess.Popen([binaries["false_enclave"], path, lab.root / "state/development-root", lab.measure(), *words],
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         started.append(process)
-        wait_until(path.exists)
+        laboratory.wait_for(path.exists)
         return path, process
 
     yield start
@@ -343,50 +336,12 @@ def test_no_request_changes_what_the_enclave_believes(lab):
         assert one.ask("GET", "/v1/info?mode=production&client=" + "0" * 64, fields=fields).body == info
 
 
-def start_up(lab, name, **variables):
-    """`cloister up` with more variables in its environment, which the supervisor inherits."""
-    done = subprocess.run([lab.cloister, "up", "--name", name], cwd=lab.root, env=lab.environment("user") | variables, capture_output=True,
-                          text=True, timeout=laboratory.COMMAND_SECONDS)
-    assert done.returncode == 0, done.stderr
-    lab.enclaves.append(name)
-    return done.stdout.split()[1]
-
-
-def test_variables_of_the_host_have_no_effect(lab):
-    published = json.loads(lab.measure().read_text())["Measurements"]["PCR0"]
-    with socket.socket() as evil:
-        evil.bind(("127.0.0.1", 0))
-        evil.listen()
-        evil.setblocking(False)
-        url = "http://127.0.0.1:%d" % evil.getsockname()[1]
-        pcr0 = start_up(lab, "influenced", AWS_ENDPOINT_URL_KMS=url, AWS_ENDPOINT_URL=url, HTTPS_PROXY=url, https_proxy=url, AWS_REGION="eu-west-3",
-                        SSL_CERT_FILE="/dev/null", SSL_CERT_DIR="/", OPENSSL_CONF="/dev/null", CLOISTER_MODE="production", LD_PRELOAD="/nothing.so")
-        assert pcr0 == published
-        environment = supervisor_environment(lab, "influenced")
-        assert url in environment["AWS_ENDPOINT_URL_KMS"]  # they did arrive
-        lab.ok("user", "proxy", "-s", "kms", "--name", "influenced")
-        folder = lab.sync("influenced", "influenced")
-        shutil.copy(lab.folder / "encrypted/probe.cloister", folder / "encrypted")
-        done = lab.run("user", "run", "--name", "influenced", "--", "probe.cloister", "exit.py", "exit", "0")
-        assert done.returncode == 0, done.stderr
-        with pytest.raises(BlockingIOError):
-            evil.accept()
-    lab.ok("user", "unsync", "-d", "influenced")
-    lab.down("influenced")
-
-
-def supervisor_environment(lab, name):
-    pid = json.loads((lab.root / f"run/{name}/enclave.json").read_text())["pid"]
-    with open(f"/proc/{pid}/environ", "rb") as file:
-        return dict(item.split("=", 1) for item in file.read().decode().split("\0") if "=" in item)
-
-
 @pytest.fixture
 def supervisor(lab):
     """Starts cloisterd-sim by hand: its process, and its sockets' directory."""
     started = []
 
-    def start(*more, trust=None):
+    def start(*more, trust=None, environment=None):
         directory = lab.root / f"run/hand-{secrets.token_hex(4)}"
         (directory / "parent").mkdir(parents=True)
         files = lab.root / "state/simulated/default"
@@ -397,13 +352,50 @@ def supervisor(lab):
         words = ["--run-directory", directory, "--trust", trust_file, "--runtime", files / "runtime.json", "--development-root",
                  lab.root / "state/development-root", *more]
         started.append(subprocess.Popen([lab.programs / "cloisterd-sim", *words], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                                        env={"PATH": "/usr/bin:/bin"}))
+                                        env=environment or {}))
         return started[-1], directory
 
     yield start
     for process in started:
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=20)
+
+
+def test_variables_of_the_host_have_no_effect(lab, supervisor):
+    assert environment_of(json.loads((lab.root / "run/default/enclave.json").read_text())["pid"]) == {}
+    published = json.loads(lab.measure().read_text())["Measurements"]["PCR0"]
+    with socket.socket() as evil:
+        evil.bind(("127.0.0.1", 0))
+        evil.listen()
+        evil.setblocking(False)
+        url = "http://127.0.0.1:%d" % evil.getsockname()[1]
+        hostile = dict.fromkeys(["AWS_ENDPOINT_URL_KMS", "AWS_ENDPOINT_URL", "HTTPS_PROXY", "https_proxy", "ALL_PROXY"], url)
+        hostile |= {"AWS_REGION": "eu-west-3", "SSL_CERT_FILE": "/dev/null", "SSL_CERT_DIR": "/", "OPENSSL_CONF": "/dev/null",
+                    "CLOISTER_MODE": "production", "LD_PRELOAD": "/nothing.so"}
+        process, directory = supervisor(environment=hostile)
+        laboratory.wait_for((directory / "control.sock").exists)
+        assert environment_of(process.pid) == hostile  # they did arrive
+        with wire.Wire(directory / "control.sock", lab.user, attest=False) as one:
+            assert payload(one.attest().body)["pcrs"][0].hex() == published
+            assert one.ask("GET", "/v1/info").json()["mode"] == "simulated"
+        name = directory.name
+        record = json.loads((lab.root / "run/default/enclave.json").read_text())
+        record |= {"name": name, "pid": process.pid} | {key: record[key].replace("/default/", f"/{name}/") for key in ("control", "lanes", "proxy")}
+        (directory / "enclave.json").write_text(json.dumps(record))
+        lab.ok("user", "proxy", "-s", "kms", "--name", name)
+        folder = lab.sync("influenced", name)
+        shutil.copy(lab.folder / "encrypted/probe.cloister", folder / "encrypted")
+        done = lab.run("user", "run", "--name", name, "--", "probe.cloister", "exit.py", "exit", "0")
+        assert done.returncode == 0, done.stderr
+        with pytest.raises(BlockingIOError):
+            evil.accept()
+    lab.ok("user", "unsync", "-d", "influenced")
+    lab.ok("user", "proxy", "--stop", "--name", name)
+
+
+def environment_of(pid):
+    with open(f"/proc/{pid}/environ", "rb") as file:
+        return dict(item.split("=", 1) for item in file.read().decode().split("\0") if "=" in item)
 
 
 def test_the_command_line_has_no_word_for_trust(lab, supervisor):
@@ -423,7 +415,7 @@ def test_another_trust_file_is_refused_or_measured(lab, supervisor):
     published = json.loads(lab.measure().read_text())["Measurements"]["PCR0"]
     for trust, same in [(None, True), ({"kms_endpoints": {"aws": "kms.{region}.evil.example"}}, False), ({"required_walls": []}, False)]:
         process, directory = supervisor(trust=trust)
-        wait_until((directory / "control.sock").exists)
+        laboratory.wait_for((directory / "control.sock").exists)
         with wire.Wire(directory / "control.sock", lab.user, attest=False) as one:
             measured = payload(one.attest().body)["pcrs"][0].hex()
         assert (measured == published) == same, trust
