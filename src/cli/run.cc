@@ -69,7 +69,8 @@ Result<std::vector<crypto::Sha256>> pinned_signers(const Context& context, const
   return out;
 }
 
-Result<host::JobRequest> make_request(const Context& context, Options& options) {
+// What the command line says; what it says wrong is a usage error.
+Result<host::JobRequest> make_request(Options& options) {
   TRY(take_operands(options));
   if (options.file.empty() || options.script.empty()) {
     return fail(ErrorKind::invalid, "which package and which of its scripts? give -f FILE -s SCRIPT");
@@ -83,7 +84,6 @@ Result<host::JobRequest> make_request(const Context& context, Options& options) 
                            .grace = options.grace};
   request.arguments =
       options.operands.empty() ? TRY(host::split_words(options.arguments).context("-a")) : options.operands;
-  request.signers = TRY(pinned_signers(context, options));
   return request;
 }
 
@@ -186,7 +186,13 @@ Result<int> follow(const Context& context, const Options& options, host::Session
 }
 
 Result<int> run(const Context& context, Options& options) {
-  auto request = TRY(make_request(context, options));
+  auto made = make_request(options);
+  if (!made) {
+    print_error(made.error());
+    return kExitUsage;
+  }
+  auto request = *std::move(made);
+  request.signers = TRY(pinned_signers(context, options));
   auto enclave = TRY(host::read_record(context.paths, options.name));
   auto chain = kms::default_chain(context.environment);
   auto credentials = TRY(chain.load());

@@ -75,7 +75,7 @@ class Launcher {
     if (!opened && opened.error().kind() == ErrorKind::not_found) {
       return fail(ErrorKind::not_found, "the shared folder has no file '{}'", path);
     }
-    package_ = TRY(std::move(opened));
+    package_ = TRY(std::move(opened).context(fmt::format("package '{}'", path)));
     start_ = TRY(package::read_raw_start(package_.get()).context(path));
     return {};
   }

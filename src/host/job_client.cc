@@ -70,6 +70,14 @@ Result<std::optional<JobEnd>> take_event(std::string_view line, const JobEvents&
   return std::optional<JobEnd>();
 }
 
+// The connection broke while the job ran.
+Error lost(const Error& error) {
+  if (error.kind() != ErrorKind::unavailable && error.kind() != ErrorKind::corrupt) return error;
+  return Error(ErrorKind::unavailable,
+               fmt::format("the enclave was lost before the job ended: {}", error.message()))
+      .with_hint("cloister status says whether it runs; cloister up starts it anew");
+}
+
 }  // namespace
 
 Result<std::string> post_job(Session& session, const JobRequest& job, const kms::Credentials& credentials) {
@@ -99,7 +107,7 @@ Result<JobEnd> follow_job(Session& session, const std::string& id, const JobEven
                           const std::function<bool()>& keep_on) {
   std::optional<JobEnd> end;
   Status broken;
-  auto response = TRY(session.http().stream_lines(
+  auto followed = session.http().stream_lines(
       {.target = fmt::format("/v1/jobs/{}/events", id)}, kMaxEventLine,
       [&](std::string_view line) {
         auto taken = take_event(line, events);
@@ -107,7 +115,9 @@ Result<JobEnd> follow_job(Session& session, const std::string& id, const JobEven
         if (taken && *taken) end = **taken;
         return taken && !end && keep_on();
       },
-      sys::Deadline::after(kRequestTimeout)));
+      sys::Deadline::after(kRequestTimeout));
+  if (!followed) return std::unexpected(lost(followed.error()));
+  auto response = *std::move(followed);
   if (response.status != 200) return std::unexpected(http::error_from(response));
   TRY(std::move(broken));
   if (!end) return fail(ErrorKind::unavailable, "the enclave closed the connection before the job ended");

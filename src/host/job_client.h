@@ -35,7 +35,7 @@ struct JobEvents {
   std::function<void(std::string_view state, std::string_view application)> on_state;
   std::function<void(std::uint64_t)> on_dropped;
   std::function<void(std::string_view)> on_weaker;  // the walls that the enclave's kernel or host lacks
-  std::function<void(ByteView)> on_diagnostics;  // the sealed bundle
+  std::function<void(ByteView)> on_diagnostics;     // the sealed bundle
 };
 struct JobEnd {
   int exit_code = 0;
