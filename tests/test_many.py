@@ -141,3 +141,19 @@ def test_a_client_that_dies_leaves_nothing_open(lab, folder):
     subprocess.run(["umount", "-l", str(second)], check=False)
     assert (folder / "dataset" / "file0").read_text() == "x"  # what was written is there, and the other mount lives
     assert lab.sync("second").joinpath("dataset", "file299").read_text() == "x"
+
+
+@pytest.mark.timeout(90)
+def test_enclaves_side_by_side(lab, folder):
+    """Two enclaves of one image: each has its own folder, jobs and end."""
+    lab.up("other")
+    other = lab.sync("elsewhere", name="other")
+    assert not (other / "encrypted" / "probe.cloister").exists()
+    shutil.copy(folder / "encrypted" / "probe.cloister", other / "encrypted")
+    both = [lab.start("user", "run", "--name", name, "--", "probe.cloister", "slow.py") for name in ("default", "other")]
+    assert [process.stdout.readline() for process in both] == [b"started\n"] * 2
+    lab.down("other")
+    assert both[1].wait(timeout=20) == 125
+    assert (folder / "output" / "started").read_text() == "yes" and both[0].poll() is None
+    both[0].send_signal(signal.SIGTERM)
+    assert both[0].wait(timeout=20) == 130

@@ -357,7 +357,7 @@ FLAGS = ["-c", "-i", "-m", "--version", "--", "-", "", "-Xfrozen_modules=off", "
 
 def test_arguments_reach_a_script_as_data(lab, entries):
     report = report_of(run(lab, "arguments.py", *FLAGS, package="entries"))
-    assert report == {"arguments": FLAGS, "interactive": 0, "module": "__main__", "environment": 1}
+    assert report == {"arguments": FLAGS, "interactive": 0, "module": "__main__", "environment": 0}
     for flag in ("-c", "-i", "--"):  # as the first, too
         report = report_of(run(lab, "arguments.py", flag, "x", package="entries"))
         assert report["arguments"] == [flag, "x"]

@@ -52,6 +52,7 @@ Status check_jobs(const Context& context, const host::EnclaveRecord& record) {
 Result<int> down(const Context& context, const Options& options) {
   const auto& name = options.name;
   auto record = TRY(host::read_record(context.paths, name));
+  if (!record.own) return fail(ErrorKind::denied, "enclave '{}' was started by somebody else", name);
   if (!options.force) TRY(check_jobs(context, record));
   for (const auto& mount : host::list_mounts(context.paths, name))
     TRY(host::stop_mount(context.paths, mount));

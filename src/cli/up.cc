@@ -41,6 +41,8 @@ void add_up(CommandLine& line, const Context& context) {
       .text("--name", options->up.name, "the enclave's name (default: default)")
       .text("--kms-ca", options->up.kms_ca,
             "PEM file of the embedded KMS's authority (default: AWS_CA_BUNDLE)")
+      .text("--group", options->up.group,
+            "let the members of this group use it too, each with a folder of their own")
       .number("--share-mib", options->up.share_mib, "quota of each client's shared folder, in MiB")
       .flag("--json", options->json, "print the measurements as JSON")
       .example("cloister up")

@@ -5,9 +5,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <sstream>
 
 #include "sys/fd.h"
@@ -22,8 +22,10 @@ using nlohmann::json;
 constexpr int kStartTimeField =
     20;  // of /proc/PID/stat after the command's closing parenthesis: field 22 of proc(5)
 
+constexpr const char* kRecordName = "enclave.json";
+
 std::string record_path(const Paths& paths, const std::string& name) {
-  return paths.enclave(name) + "/enclave.json";
+  return paths.enclave(name) + "/" + kRecordName;
 }
 
 // A record says which enclave to believe: it is read only if nobody but root and you could have written it.
@@ -38,6 +40,25 @@ Result<Bytes> read_own_file(const std::string& path) {
     return std::unexpected(std::move(error).with_hint("remove it, and start the enclave anew: cloister up"));
   }
   return sys::read_all(file.get(), kMaxRecord, path);
+}
+
+Error not_for_you(const std::string& name) {
+  Error error(ErrorKind::denied, fmt::format("enclave '{}' is there, but not for you", name));
+  return std::move(error).with_hint("whoever started it lets others in with: cloister up --group GROUP");
+}
+
+// Names of enclaves; none where the directory cannot be read.
+std::set<std::string> names_in(const std::string& directory) {
+  struct CloseListing {
+    void operator()(DIR* open) const { ::closedir(open); }
+  };
+  std::set<std::string> out;
+  std::unique_ptr<DIR, CloseListing> listing(::opendir(directory.c_str()));
+  if (!listing) return out;
+  while (auto* entry = ::readdir(listing.get())) {
+    if (check_enclave_name(entry->d_name)) out.insert(entry->d_name);
+  }
+  return out;
 }
 
 Result<EnclaveRecord> from_json(const json& object) {
@@ -104,29 +125,32 @@ Status write_record(const Paths& paths, const EnclaveRecord& record) {
 
 Result<EnclaveRecord> read_record(const Paths& paths, const std::string& name) {
   TRY(check_enclave_name(name));
-  auto bytes = read_own_file(record_path(paths, name));
-  if (!bytes && bytes.error().kind() == ErrorKind::not_found) {
-    Error error(ErrorKind::not_found, fmt::format("no enclave named '{}' is running", name));
-    return std::unexpected(std::move(error).with_hint(
-        name == kDefaultEnclave ? "run: cloister up" : fmt::format("run: cloister up --name {}", name)));
+  std::vector<std::string> places{paths.run};
+  places.insert(places.end(), paths.also_run.begin(), paths.also_run.end());
+  for (const auto& place : places) {
+    auto path = fmt::format("{}/{}/{}", place, name, kRecordName);
+    auto bytes = read_own_file(path);
+    if (!bytes && bytes.error().kind() == ErrorKind::not_found) continue;
+    if (!bytes && bytes.error().kind() == ErrorKind::denied && ::access(path.c_str(), F_OK) != 0)
+      return std::unexpected(not_for_you(name));
+    auto text = TRY(std::move(bytes));
+    auto object = json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
+    auto record = TRY(from_json(object).context(path));
+    record.own = place == paths.run;
+    return record;
   }
-  auto text = TRY(std::move(bytes));
-  auto object = json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
-  return from_json(object).context(record_path(paths, name));
+  Error error(ErrorKind::not_found, fmt::format("no enclave named '{}' is running", name));
+  return std::unexpected(std::move(error).with_hint(
+      name == kDefaultEnclave ? "run: cloister up" : fmt::format("run: cloister up --name {}", name)));
 }
 
 std::vector<EnclaveRecord> list_records(const Paths& paths) {
+  std::set<std::string> names = names_in(paths.run);
+  for (const auto& place : paths.also_run) names.merge(names_in(place));
   std::vector<EnclaveRecord> out;
-  struct CloseListing {
-    void operator()(DIR* open) const { ::closedir(open); }
-  };
-  std::unique_ptr<DIR, CloseListing> listing(::opendir(paths.run.c_str()));
-  if (!listing) return out;
-  while (auto* entry = ::readdir(listing.get())) {
-    if (!check_enclave_name(entry->d_name)) continue;
-    if (auto record = read_record(paths, entry->d_name)) out.push_back(*std::move(record));
+  for (const auto& name : names) {
+    if (auto record = read_record(paths, name)) out.push_back(*std::move(record));
   }
-  std::sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
   return out;
 }
 

@@ -27,13 +27,15 @@ struct EnclaveRecord {
   sys::Endpoint proxy;  // where the enclave will look for the parent's proxy
   attestation::Measurements measurements;
   std::string root_pem;  // who vouches for its documents
+  bool own = true;       // noted in paths.run, so that this user started it
 
   Result<Expectation> expectation() const;
   bool alive() const;
 };
 
 Status write_record(const Paths& paths, const EnclaveRecord& record);
-// not_found: no such enclave, with a hint to `cloister up`.
+// Looked for in paths.run, then in paths.also_run. not_found: no such enclave, with a hint to `cloister up`.
+// denied: it is there and not for this user, or somebody else could have written the record.
 Result<EnclaveRecord> read_record(const Paths& paths, const std::string& name);
 std::vector<EnclaveRecord> list_records(const Paths& paths);
 

@@ -5,7 +5,6 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/mman.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -103,6 +102,14 @@ void forget_mount(const Paths& paths, const MountRecord& mount) {
   ::unlink(traffic_path(paths, mount).c_str());
 }
 
+Result<bool> is_mount_point(const std::string& path) {
+  struct stat here{};
+  struct stat above{};
+  if (::stat(path.c_str(), &here) != 0 || ::stat((path + "/..").c_str(), &above) != 0)
+    return fail_errno(path);
+  return here.st_dev != above.st_dev;
+}
+
 // A directory that may be covered by a mount: made where it is missing, empty, and not a mount point yet.
 Result<std::string> check_mount_point(const std::string& directory) {
   struct stat named{};
@@ -113,11 +120,7 @@ Result<std::string> check_mount_point(const std::string& directory) {
   std::error_code error;
   auto path = std::filesystem::canonical(directory, error);
   if (error) return fail(ErrorKind::invalid, "{}: {}", directory, error.message());
-  struct stat here{};
-  struct stat above{};
-  if (::stat(path.c_str(), &here) != 0 || ::stat((path.string() + "/..").c_str(), &above) != 0)
-    return fail_errno(directory);
-  if (here.st_dev != above.st_dev) {
+  if (TRY(is_mount_point(path.string()).context(directory))) {
     Error mounted(ErrorKind::invalid, fmt::format("{} is a mount point already", directory));
     return std::unexpected(
         std::move(mounted).with_hint(fmt::format("run: cloister unsync -d {}", directory)));
@@ -297,11 +300,11 @@ Result<MountRecord> find_mount(const Paths& paths, const std::string& directory)
 }
 
 Status stop_mount(const Paths& paths, const MountRecord& mount) {
-  // MNT_DETACH, because a shell standing in the folder must not keep it: what is open fails from now on.
-  if (::umount2(mount.directory.c_str(), 0) != 0 && ::umount2(mount.directory.c_str(), MNT_DETACH) != 0 &&
-      errno != EINVAL) {
-    return fail_errno(fmt::format("unmount {}", mount.directory));
-  }
+  // A shell standing in the folder must not keep it. Where nothing is mounted any more, the pump has ended or
+  // will.
+  if (auto detached = share::detach_mount(mount.directory);
+      !detached && is_mount_point(mount.directory).value_or(true))
+    return detached;
   auto deadline = sys::Deadline::after(kUnmountTimeout);
   while (mount.alive() && !deadline.passed()) ::poll(nullptr, 0, 10);
   TRY(stop_in_background(mount.pid, mount.started, kUnmountTimeout));

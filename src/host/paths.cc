@@ -1,5 +1,7 @@
 #include "host/paths.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <optional>
 
@@ -7,12 +9,24 @@ namespace cloister::host {
 
 namespace {
 
+constexpr const char* kMachineRun = "/run/cloister";
 constexpr std::size_t kMaxEnclaveName = 32;  // bytes: its sockets' paths must fit into 107
 
 std::optional<std::string> non_empty(const Environment& environment, std::string_view name) {
   auto value = environment(name);
   if (value && value->empty()) return std::nullopt;
   return value;
+}
+
+// "a:b" → a, b; at least one.
+std::vector<std::string> split(std::string_view text) {
+  std::vector<std::string> out;
+  for (;;) {
+    auto end = text.find(':');
+    out.emplace_back(text.substr(0, end));
+    if (end == std::string_view::npos) return out;
+    text.remove_prefix(end + 1);
+  }
 }
 
 }  // namespace
@@ -26,8 +40,13 @@ Result<Paths> Paths::find(const Environment& environment, bool root) {
   out.home = non_empty(environment, "CLOISTER_HOME").value_or(config + "/cloister");
   out.state =
       non_empty(environment, "CLOISTER_STATE").value_or(root ? "/var/lib/cloister" : data + "/cloister");
-  out.run = non_empty(environment, "CLOISTER_RUN").value_or(root ? "/run/cloister" : runtime + "/cloister");
-  for (const auto& path : {out.home, out.state, out.run}) {
+  auto all = split(non_empty(environment, "CLOISTER_RUN")
+                       .value_or(root ? kMachineRun : fmt::format("{}/cloister:{}", runtime, kMachineRun)));
+  out.run = all.front();
+  out.also_run.assign(all.begin() + 1, all.end());
+  std::vector<std::string> named{out.home, out.state, out.run};
+  named.insert(named.end(), out.also_run.begin(), out.also_run.end());
+  for (const auto& path : named) {
     if (!path.starts_with('/')) {
       return fail(ErrorKind::invalid,
                   "'{}' is not an absolute path (set HOME, or CLOISTER_HOME, _STATE and _RUN)", path);

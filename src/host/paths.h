@@ -4,6 +4,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "kms/credentials.h"
 
@@ -17,6 +18,9 @@ struct Paths {
   std::string state;  // the machine's: development root, trust files. CLOISTER_STATE, else /var/lib/cloister
                       // or ~/.local/share/cloister
   std::string run;    // running enclaves. CLOISTER_RUN, else /run/cloister or $XDG_RUNTIME_DIR/cloister
+  // Where enclaves that somebody else has started are looked for, after `run`: what follows a colon in
+  // CLOISTER_RUN, else /run/cloister for whoever is not root.
+  std::vector<std::string> also_run;
 
   // invalid: none of the variables that say where home is.
   static Result<Paths> find(const Environment& environment, bool root);

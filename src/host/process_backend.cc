@@ -1,6 +1,7 @@
 #include "host/process_backend.h"
 
 #include <fcntl.h>
+#include <grp.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/stat.h>
@@ -33,6 +34,25 @@ Status make_run_directory(const std::string& directory) {
   TRY(sys::make_directories(directory, 0755));
   if (::chmod(directory.c_str(), 0700) != 0) return fail_errno(directory);
   TRY(sys::make_directories(directory + "/parent", 0755));
+  return {};
+}
+
+Result<gid_t> group_of(const std::string& name) {
+  errno = 0;
+  const auto* entry = ::getgrnam(name.c_str());  // one thread here
+  if (entry == nullptr) return fail(ErrorKind::invalid, "there is no group '{}'", name);
+  return entry->gr_gid;
+}
+
+// Members may connect and read the record; the proxy's place and the log stay the starter's. On a Nitro
+// machine every local user can connect to an enclave's vsock ports: here it is for the starter to say.
+Status let_in(const std::string& directory, gid_t group) {
+  for (auto [name, mode] : {std::pair{"", 0750}, {"/control.sock", 0660}, {"/lanes.sock", 0660}}) {
+    auto path = directory + name;
+    if (::chown(path.c_str(), static_cast<uid_t>(-1), group) != 0 ||
+        ::chmod(path.c_str(), static_cast<mode_t>(mode)) != 0)
+      return fail_errno(path);
+  }
   return {};
 }
 
@@ -102,6 +122,8 @@ Result<EnclaveRecord> start_process_enclave(const Paths& paths, const UpOptions&
   TRY(check_enclave_name(options.name));
   if (::geteuid() != 0)
     return fail(ErrorKind::denied, "the process backend needs root, to build the walls of jobs");
+  auto group = options.group.empty() ? Result<gid_t>(0) : group_of(options.group);
+  TRY(group);
   HeldSignals held;
   auto lock = TRY(lock_name(paths, options.name));
   if (auto running = read_record(paths, options.name); running && running->alive()) {
@@ -118,6 +140,7 @@ Result<EnclaveRecord> start_process_enclave(const Paths& paths, const UpOptions&
     TRY(stop_in_background(record.pid, record.started, kStopTimeout));
     return std::unexpected(up.error());
   }
+  if (!options.group.empty()) TRY(let_in(paths.enclave(options.name), *group));
   auto root = TRY(sys::read_file(paths.development_root() + "/root.pem", kMaxRecord));
   record.root_pem = std::string(as_text(root));
   TRY(write_record(paths, record));
@@ -125,6 +148,7 @@ Result<EnclaveRecord> start_process_enclave(const Paths& paths, const UpOptions&
 }
 
 Status stop_process_enclave(const Paths& paths, const EnclaveRecord& record) {
+  if (!record.own) return fail(ErrorKind::denied, "enclave '{}' was started by somebody else", record.name);
   TRY(stop_in_background(record.pid, record.started, kStopTimeout));
   std::error_code ignored;
   std::filesystem::remove_all(paths.enclave(record.name), ignored);

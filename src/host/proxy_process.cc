@@ -23,7 +23,8 @@ std::string record_path(const Paths& paths, const std::string& enclave) {
 
 Result<sys::Fd> listen_for(const EnclaveRecord& enclave) {
   auto listener = TRY(sys::listen(enclave.proxy).context("proxy"));
-  // The enclave's keeper is a user of its own, and the directory is open to nobody else of this machine.
+  // The enclave's keeper is a user of its own. Whoever else gets into the directory (the enclave's group)
+  // reaches no more through it than the destinations that are allowed.
   if (enclave.proxy.kind == sys::Endpoint::Kind::unix_path &&
       ::chmod(enclave.proxy.path.c_str(), 0666) != 0) {
     return fail_errno(enclave.proxy.path);

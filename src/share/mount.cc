@@ -166,9 +166,12 @@ Mount::~Mount() {
 
 Status Mount::unmount() {
   if (mounted_device(directory_) != device_) return {};
-  if (::geteuid() != 0) return run_fusermount({"-u", "-z", "--", directory_}, -1);
-  if (::umount2(directory_.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) != 0)
-    return fail_errno("unmount " + directory_);
+  return detach_mount(directory_);
+}
+
+Status detach_mount(const std::string& path) {
+  if (::geteuid() != 0) return run_fusermount({"-u", "-z", "--", path}, -1);
+  if (::umount2(path.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) != 0) return fail_errno("unmount " + path);
   return {};
 }
 
@@ -184,11 +187,7 @@ Result<bool> remove_dead_mount(const std::string& directory) {
   struct statfs info{};
   if (!mounted_device(path) || ::statfs(path.c_str(), &info) == 0) return false;
   if (errno != ENOTCONN && errno != ECONNABORTED) return false;
-  if (::geteuid() != 0) {
-    TRY(run_fusermount({"-u", "-z", "--", path}, -1));
-  } else if (::umount2(path.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) != 0) {
-    return fail_errno("unmount " + path);
-  }
+  TRY(detach_mount(path));
   return true;
 }
 

@@ -43,6 +43,10 @@ class Mount {
   std::string device_;     // "major:minor" as in /proc/self/mountinfo
 };
 
+// Takes away what is mounted at that path, even while it is used: what is open there fails from now on. Not
+// root: through fusermount3, which does so for one's own mounts only.
+Status detach_mount(const std::string& path);
+
 // Takes away what a pump left that was killed: a mount of ours at that directory that answers "not
 // connected". false: there is none.
 Result<bool> remove_dead_mount(const std::string& directory);
