@@ -129,11 +129,12 @@ def manifest(limits=None, **changes):
     """The manifest as a map; the defaults of version 1 unless changed."""
     default_limits = {"seconds": 86400, "processes": 256, "memory_mib": 4096, "package_mib": 8192}
     return {"v": 1, "reads": None, "egress": [], "limits": default_limits | (limits or {}), "stderr": "none", "stdout": "caller",
-            "writes": ["output"], "entries": [], "owner_key": None, "diagnostics": False, "entries_public": True} | changes
+            "writes": ["output"], "entries": [], "owner_key": None, "diagnostics": False,
+            "environment": {}, "entries_public": True} | changes
 
 
 def public_part(full):
-    shown = {key: value for key, value in full.items() if key != "entries_public"}
+    shown = {key: value for key, value in full.items() if key not in ("entries_public", "environment")}
     names = [entry["name"] for entry in full["entries"]]
     shown["entries"] = names if full["entries_public"] or not names else None
     return shown

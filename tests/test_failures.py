@@ -25,6 +25,7 @@ pytestmark = pytest.mark.skipif(laboratory.why_not() is not None, reason=str(lab
 ROOT = Path(__file__).resolve().parent.parent
 LONGEST = 30  # seconds that any failing command may take
 PROBE = ("probe.cloister", "exit.py", "exit", "0")
+NOBODY = 65534
 KEEPER, LISTENER, SHARE = 61001, 61002, 1048576  # users, src/enclave/monitor.cc and shares.cc
 
 
@@ -129,6 +130,15 @@ def direct_children(pid):
         except OSError:
             pass  # it ended meanwhile
     return found
+
+
+def was_hit(target, number):
+    """A record may name a process that has just ended, until the next one is written."""
+    try:
+        os.kill(target(), number)
+    except (ProcessLookupError, StopIteration):
+        return False
+    return True
 
 
 def processes_below(pid):
@@ -313,6 +323,44 @@ def test_what_was_typed(lab, package):
     check("enclave-name", run(lab, "user", "up", "--name", "A B"))
     check("enclave-unknown", run(lab, "user", "run", "--name", "other", "--", *PROBE))
     check("no-enclave", run(lab, "user", "run", *PROBE, env={"CLOISTER_RUN": str(lab.root / "empty")}))
+
+
+@rows("group-unknown", "up-no-root", "not-yours")
+def test_who_may_use_an_enclave(lab, folder):
+    check("group-unknown", run(lab, "user", "up", "--name", "other", "--group", "no-such-group"))
+    home, programs = lab.root / "nobody", lab.root / "programs"
+    for made in (home, programs):
+        made.mkdir()
+    shutil.copy(lab.cloister, programs)
+    os.chown(home, NOBODY, NOBODY)
+    lab.root.chmod(0o755)
+    env = lab.environment("user") | {"HOME": str(home), "CLOISTER_HOME": f"{home}/home", "CLOISTER_RUN": f"{home}/run:{lab.root}/run"}
+
+    def as_nobody(*words):
+        return subprocess.run([programs / "cloister", *words], env=env, cwd=home, user=NOBODY, group=NOBODY, extra_groups=[],
+                              capture_output=True, text=True, timeout=LONGEST)
+
+    check("up-no-root", as_nobody("up", "--name", "mine"))
+    check("not-yours", as_nobody("jobs"))
+
+
+@rows("writes-consent", "no-bundles", "diagnose-no-key", "diagnose-other-key", "not-a-bundle")
+def test_what_needs_consent(lab, folder, repository):
+    application = lab.root / "owner/talkative"
+    shutil.copytree(repository / "tests/talkative", application)
+    public_key = lab.ok("owner", "diagnose", "--public-key").strip()
+    with open(application / "cloister.yaml", "a", encoding="utf-8") as manifest:
+        manifest.write(f"owner_key: {public_key}\n")
+    package, _ = lab.encrypt(application, lab.make_key(), "talkative")
+    shutil.copy(package, folder / "encrypted")
+    check("writes-consent", run(lab, "user", "run", "talkative.cloister", "fail.py"))
+    check("no-bundles", run(lab, "user", "run", "--diagnostics", "x", "--", *PROBE))
+    bundle = lab.root / "user/failure.cldiag"
+    run(lab, "user", "run", "--allow-write", "model", "--diagnostics", bundle, "--", "talkative.cloister", "fail.py")
+    check("diagnose-no-key", run(lab, "user", "diagnose", bundle))
+    lab.ok("stranger", "diagnose", "--public-key")
+    check("diagnose-other-key", run(lab, "stranger", "diagnose", bundle))
+    check("not-a-bundle", run(lab, "owner", "diagnose", package))
 
 
 @rows("not-a-package", "package-cut", "package-header-cut", "package-missing", "script-missing", "share-shadow")
@@ -569,7 +617,7 @@ def test_each_process_of_the_enclave_is_ended(lab, victim):
 @rows("proxy-died")
 def test_the_share_server_the_pump_and_the_proxy_are_ended(lab, victim):
     for target, number in ((lambda: victim.of_user(SHARE), signal.SIGKILL), (victim.pump, signal.SIGTERM)):
-        os.kill(target(), number)
+        wait_for(lambda: was_hit(target, number))
         wait_for(lambda: not os.path.ismount(victim.folder))
         wait_for(lambda: "hurt" not in lab.ok("user", "status"))
         victim.lab.sync("hurt", "victim")

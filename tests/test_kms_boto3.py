@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 from pathlib import Path
 
@@ -235,6 +236,10 @@ def test_wrong_credentials_are_refused(service):
 
 def test_the_certificate_is_checked_by_name(service):
     port = service.url.rsplit(":", 1)[1]
+    try:
+        socket.getaddrinfo("localhost", port)
+    except socket.gaierror:
+        pytest.skip("SKIP: this machine does not know the name localhost")
     assert "Keys" in service.client("owner", endpoint_url=f"https://localhost:{port}").list_keys()
     with pytest.raises(Exception, match="(?i)certificate verify failed"):
         service.client("owner", verify=True).list_keys()

@@ -96,7 +96,7 @@ def test_the_samples_flags_and_quoting(lab, probe):
     done = lab.run("user", "run", "-f", "probe.cloister", "-s", "exit.py", "-a", "'exit' \"3\"")
     assert done.returncode == 3, done.stderr
     done = lab.run("user", "run", "-f", "probe.cloister", "-s", "exit.py", "-a", "'never closed")
-    assert done.returncode == 125 and "never closed" in done.stderr
+    assert done.returncode == 2 and "never closed" in done.stderr
 
 
 def test_output_comes_while_the_job_runs_and_ctrl_c_ends_it(lab, probe):

@@ -118,8 +118,7 @@ json to_json(const EnclaveStatus& enclave) {
   return out;
 }
 
-// --- For people
-// ---------------------------------------------------------------------------------------------
+// --- For people ----------------------------------------------------------------------------
 
 std::string readable_bytes(std::uint64_t bytes) {
   constexpr std::array kUnits{"KiB", "MiB", "GiB", "TiB"};
