@@ -76,7 +76,10 @@ Status run_fusermount(std::vector<std::string> arguments, int channel) {
   auto n = ::read(complaint.read.get(), text.data(), text.size());
   std::string_view said(text.data(), n > 0 ? static_cast<std::size_t>(n) : 0);
   said = said.substr(0, said.find('\n'));
-  return fail(ErrorKind::system, "{}", said.empty() ? "fusermount3 failed" : escape_controls(said));
+  Error error(ErrorKind::system, said.empty() ? "fusermount3 failed" : escape_controls(said));
+  if (said.find("/etc/mtab") != std::string_view::npos)
+    error = std::move(error).with_hint("as root: ln -s /proc/self/mounts /etc/mtab");
+  return std::unexpected(std::move(error));
 }
 
 // fusermount3 sends one byte with the descriptor beside it.
