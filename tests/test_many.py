@@ -100,7 +100,15 @@ def test_jobs_in_a_row_leave_nothing_behind(lab, folder):
     for number in range(IN_A_ROW):
         done = run_exit(lab, number % 3)
         assert done.returncode == number % 3, (number, done.stderr)
-    laboratory.wait_for(lambda: inventory(lab) == before, seconds=30)
+
+    def left():
+        now = inventory(lab)
+        # Less is no leak: the connection of the `sync` before ends after two idle minutes.
+        return {what: (before.get(what, 0), count) for what, count in now.items() if count > before.get(what, 0)}
+
+    with contextlib.suppress(AssertionError):
+        laboratory.wait_for(lambda: not left(), seconds=30)
+    assert left() == {}
     assert resident_kib(lab) - memory < MEMORY_SLACK_KIB
 
 
