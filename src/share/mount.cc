@@ -53,6 +53,7 @@ Result<sys::Fd> mount_as_root(const std::string& directory, const MountOptions& 
 Status run_fusermount(std::vector<std::string> arguments, int channel) {
   arguments.insert(arguments.begin(), "fusermount3");
   std::vector<char*> argv;
+  argv.reserve(arguments.size() + 1);
   for (auto& argument : arguments) argv.push_back(argument.data());
   argv.push_back(nullptr);
   auto channel_name = fmt::format("_FUSE_COMMFD={}", channel);
