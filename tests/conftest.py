@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+import lab as laboratory
+
 ROOT = Path(__file__).resolve().parent.parent
 PHASE_SECONDS = 60  # for setup, call and teardown each; see the timeout marker
 
@@ -33,6 +35,22 @@ def binaries():
 @pytest.fixture(scope="session")
 def repository():
     return ROOT
+
+
+@pytest.fixture(scope="module")
+def lab(binaries):
+    """An installation of its own for the tests of one module: a key service, an owner, users. Whatever it starts ends with it."""
+    if laboratory.why_not() is not None:
+        pytest.skip(str(laboratory.why_not()))
+    made = laboratory.Lab(binaries)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def probe(lab, repository):
+    """The victims as a package in a running enclave: the folder of the user, who knows the signer."""
+    return lab.share_victims(repository)
 
 
 @pytest.fixture

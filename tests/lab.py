@@ -107,10 +107,27 @@ class Lab:
         return path, said.split()[1]
 
     def publish(self, directory, folder, name, key=None):
-        """Encrypts a directory under a key (default: a new one), puts the package into a folder, adds the signer."""
+        """Encrypts a directory under a key (default: a new one), puts the package into a folder, adds the signer; its fingerprint."""
         package, signer = self.encrypt(directory, key or self.make_key(), name)
         self.run("user", "signer", "add", "acme", signer)  # the same each time; whether it was known does not matter
         shutil.copy(package, folder / "encrypted")
+        return signer
+
+    def share_victims(self, repository):
+        """Starts an enclave with a folder, and the victims in it as the package `probe`; returns the folder."""
+        self.up()
+        self.folder = self.sync("shared")
+        self.signer = self.publish(repository / "tests/victims", self.folder, "probe")
+        return self.folder
+
+    def talkative(self, repository):
+        """An application of the owner's that writes to model/ and makes diagnostic bundles for them: its directory."""
+        application = self.root / "owner/talkative"
+        shutil.copytree(repository / "tests/talkative", application)
+        public_key = self.ok("owner", "diagnose", "--public-key").strip()
+        with open(application / "cloister.yaml", "a", encoding="utf-8") as manifest:
+            manifest.write(f"owner_key: {public_key}\n")
+        return application
 
     def kms_client(self, who):
         """AWS's own client of the embedded key service."""
@@ -161,18 +178,6 @@ def wait_for(condition, seconds=10):
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.02)
-
-
-def job_processes():
-    """Processes of this machine that run as a job's user."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        try:
-            if entry.name.isdigit() and FIRST_JOB_USER <= entry.stat().st_uid < FIRST_JOB_USER + JOB_USERS:
-                found.append((entry / "cmdline").read_bytes())
-        except OSError:
-            pass  # it ended meanwhile
-    return found
 
 
 def interrupt(process):

@@ -2,42 +2,21 @@
 
 import json
 import os
-import shutil
 import signal
 
 import pytest
 
 import lab as laboratory
 
-pytestmark = pytest.mark.skipif(laboratory.why_not() is not None, reason=str(laboratory.why_not()))
-
 SECRET = "the owner's secret: fail.py"
 GRACE = 5  # seconds, the least that a caller may ask for
 
 
 @pytest.fixture(scope="module")
-def lab(binaries):
-    made = laboratory.Lab(binaries)
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
 def folder(lab, repository):
     """A user's folder with a package that makes diagnostic bundles, and the victims."""
-    application = lab.root / "owner" / "talkative"
-    shutil.copytree(repository / "tests/talkative", application)
-    public_key = lab.ok("owner", "diagnose", "--public-key").strip()
-    with open(application / "cloister.yaml", "a", encoding="utf-8") as manifest:
-        manifest.write(f"owner_key: {public_key}\n")
-    key = lab.make_key()
-    talkative, signer = lab.encrypt(application, key, "talkative")
-    victims, _ = lab.encrypt(repository / "tests/victims", key, "probe")
-    lab.ok("user", "signer", "add", "acme", signer)
-    lab.up()
-    shared = lab.sync("shared")
-    for package in (talkative, victims):
-        shutil.copy(package, shared / "encrypted")
+    shared = lab.share_victims(repository)
+    lab.publish(lab.talkative(repository), shared, "talkative")
     return shared
 
 
@@ -97,7 +76,7 @@ def test_a_job_whose_caller_died_ends_after_its_grace(lab, folder):
     (job,) = [job for job in json.loads(lab.ok("user", "jobs", "--json"))["jobs"] if job["state"] == "running"]
     os.kill(running.pid, signal.SIGKILL)
     running.wait()
-    laboratory.wait_for(lambda: not laboratory.job_processes(), seconds=GRACE + 20)
+    laboratory.wait_for(lambda: not lab.job_processes(), seconds=GRACE + 20)
     (job,) = [j for j in json.loads(lab.ok("user", "jobs", "--json"))["jobs"] if j["id"] == job["id"]]
     assert job["state"] == "cancelled" and "nobody followed" in job["error"]["message"], job
 

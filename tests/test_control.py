@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import socket
 
 import pytest
@@ -11,24 +10,17 @@ import lab as laboratory
 import wire
 
 yaml = pytest.importorskip("yaml", reason="SKIP: python3-yaml is not installed")
-pytestmark = pytest.mark.skipif(laboratory.why_not() is not None, reason=str(laboratory.why_not()))
 
 METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "TRACE")
 ABSENT = "0123456789abcdef"
 
 
 @pytest.fixture(scope="module")
-def lab(binaries, repository):
-    made = laboratory.Lab(binaries)
-    package, made.signer = made.encrypt(repository / "tests/victims", made.make_key(), "probe")
-    made.ok("user", "signer", "add", "acme", made.signer)
-    made.up()
-    made.folder = made.sync("shared")
-    shutil.copy(package, made.folder / "encrypted")
-    made.control = made.root / "run/default/control.sock"
-    made.identity = wire.Identity(made.root, "the-user", made.root / "user/cloister/client-key.pem")
-    yield made
-    made.close()
+def lab(lab, repository):
+    lab.share_victims(repository)
+    lab.control = lab.root / "run/default/control.sock"
+    lab.identity = wire.Identity(lab.root, "the-user", lab.root / "user/cloister/client-key.pem")
+    return lab
 
 
 def run_probe(lab, *words):

@@ -171,13 +171,6 @@ def leftovers(lab):
 
 
 @pytest.fixture(scope="module")
-def lab(binaries):
-    made = laboratory.Lab(binaries)
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
 def package(lab, repository):
     key = lab.make_key()
     path, signer = lab.encrypt(repository / "tests/victims", key, "probe")
@@ -346,12 +339,7 @@ def test_who_may_use_an_enclave(lab, folder):
 
 @rows("writes-consent", "no-bundles", "diagnose-no-key", "diagnose-other-key", "not-a-bundle")
 def test_what_needs_consent(lab, folder, repository):
-    application = lab.root / "owner/talkative"
-    shutil.copytree(repository / "tests/talkative", application)
-    public_key = lab.ok("owner", "diagnose", "--public-key").strip()
-    with open(application / "cloister.yaml", "a", encoding="utf-8") as manifest:
-        manifest.write(f"owner_key: {public_key}\n")
-    package, _ = lab.encrypt(application, lab.make_key(), "talkative")
+    package, _ = lab.encrypt(lab.talkative(repository), lab.make_key(), "talkative")
     shutil.copy(package, folder / "encrypted")
     check("writes-consent", run(lab, "user", "run", "talkative.cloister", "fail.py"))
     check("no-bundles", run(lab, "user", "run", "--diagnostics", "x", "--", *PROBE))

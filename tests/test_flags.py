@@ -19,13 +19,6 @@ SLOW = "import time\ntime.sleep(1.5)\nopen('/output/late.txt', 'w').write('done'
 
 
 @pytest.fixture(scope="module")
-def lab(binaries):
-    made = laboratory.Lab(binaries)
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
 def key(lab):
     return lab.make_key()
 

@@ -10,7 +10,6 @@ import pytest
 
 import lab as laboratory
 
-pytestmark = pytest.mark.skipif(laboratory.why_not() is not None, reason=str(laboratory.why_not()))
 forge = pytest.importorskip("forge", reason="SKIP: needs python3-cbor2, python3-cryptography and python3-zstandard")
 pytest.importorskip("boto3", reason="SKIP: needs python3-boto3")
 
@@ -25,12 +24,10 @@ EVIL = b"print(1)"
 
 
 @pytest.fixture(scope="module")
-def lab(binaries):
-    made = laboratory.Lab(binaries)
-    made.up()
-    made.folder = made.sync("shared")
-    yield made
-    made.close()
+def lab(lab):
+    lab.up()
+    lab.folder = lab.sync("shared")
+    return lab
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,6 @@ import pytest
 
 import lab as laboratory
 
-pytestmark = pytest.mark.skipif(laboratory.why_not() is not None, reason=str(laboratory.why_not()))
-
 NOBODY = 65534
 GROUP = "nogroup"
 
@@ -39,12 +37,10 @@ test "$(stat -c %u shared/output/mine)" = 65534
 
 
 @pytest.fixture(scope="module")
-def lab(binaries):
-    made = laboratory.Lab(binaries)
-    os.chmod(made.root, 0o755)
-    os.chmod(made.root / "run", 0o755)
-    yield made
-    made.close()
+def lab(lab):
+    os.chmod(lab.root, 0o755)
+    os.chmod(lab.root / "run", 0o755)
+    return lab
 
 
 @pytest.fixture(scope="module")

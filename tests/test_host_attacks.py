@@ -19,25 +19,18 @@ import lab as laboratory
 import wire
 
 cbor2 = pytest.importorskip("cbor2", reason="SKIP: python3-cbor2 is not installed")
-pytestmark = pytest.mark.skipif(laboratory.why_not() is not None, reason=str(laboratory.why_not()))
 
 ABSENT = "0123456789abcdef"
 REQUESTS, NOTIFICATIONS = 1, 2  # kinds of lanes, docs/formats/share.md
 
 
 @pytest.fixture(scope="module")
-def lab(binaries, repository):
-    made = laboratory.Lab(binaries)
-    package, made.signer = made.encrypt(repository / "tests/victims", made.make_key(), "probe")
-    made.ok("user", "signer", "add", "acme", made.signer)
-    made.up()
-    made.folder = made.sync("shared")
-    shutil.copy(package, made.folder / "encrypted")
-    made.control, made.lanes = made.root / "run/default/control.sock", made.root / "run/default/lanes.sock"
-    made.user = wire.Identity(made.root, "the-user", made.root / "user/cloister/client-key.pem")
-    made.stranger = wire.Identity(made.root, "a-stranger")
-    yield made
-    made.close()
+def lab(lab, repository):
+    lab.share_victims(repository)
+    lab.control, lab.lanes = lab.root / "run/default/control.sock", lab.root / "run/default/lanes.sock"
+    lab.user = wire.Identity(lab.root, "the-user", lab.root / "user/cloister/client-key.pem")
+    lab.stranger = wire.Identity(lab.root, "a-stranger")
+    return lab
 
 
 def payload(document):

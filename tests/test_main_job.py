@@ -14,27 +14,7 @@ import pytest
 
 import lab as laboratory
 
-pytestmark = pytest.mark.skipif(laboratory.why_not() is not None, reason=str(laboratory.why_not()))
-
 OCR_ARGUMENTS = "-m model/eng.traineddata -d /dataset/ -o /output/"
-
-
-@pytest.fixture(scope="module")
-def lab(binaries):
-    made = laboratory.Lab(binaries)
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
-def probe(lab, repository):
-    """The victims as a package in a running enclave: the folder of the user, who knows the signer."""
-    package, signer = lab.encrypt(repository / "tests/victims", lab.make_key(), "probe")
-    lab.ok("user", "signer", "add", "acme", signer)
-    lab.up()
-    folder = lab.sync("shared")
-    shutil.copy(package, folder / "encrypted")
-    return folder
 
 
 def run_probe(lab, script, *arguments, **options):
@@ -103,10 +83,10 @@ def test_output_comes_while_the_job_runs_and_ctrl_c_ends_it(lab, probe):
     (probe / "output" / "started").unlink(missing_ok=True)
     running = lab.start("user", "run", "probe.cloister", "slow.py")
     assert running.stdout.readline() == b"started\n"
-    assert len(laboratory.job_processes()) >= 2
+    assert len(lab.job_processes()) >= 2
     running.send_signal(signal.SIGINT)
     assert running.wait(timeout=20) == 130
-    laboratory.wait_for(lambda: not laboratory.job_processes())
+    laboratory.wait_for(lambda: not lab.job_processes())
     assert "cancelled" in lab.ok("user", "jobs").splitlines()[0]
 
 
@@ -177,7 +157,7 @@ def test_nothing_remains_of_a_job(lab, probe):
     mounts = [line for line in Path("/proc/mounts").read_text().splitlines() if str(lab.root) in line]
     assert [line.split()[1] for line in mounts] == [str(probe)]  # the user's folder, and nothing of the enclave
     assert run_probe(lab, "spy.py").returncode == 0
-    laboratory.wait_for(lambda: not laboratory.job_processes())
+    laboratory.wait_for(lambda: not lab.job_processes())
 
 
 # --- refusals -----------------------------------------------------------------------------------------------------

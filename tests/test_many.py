@@ -14,49 +14,18 @@ import pytest
 
 import lab as laboratory
 
-pytestmark = pytest.mark.skipif(laboratory.why_not() is not None, reason=str(laboratory.why_not()))
-
 AT_ONCE = 50
 IN_A_ROW = int(os.environ.get("CLOISTER_MANY_JOBS", "60"))  # the long form, by hand: 1000
 MEMORY_SLACK_KIB = 8 * 1024  # allocators keep some; a leak per job shows far above
 
 
-@pytest.fixture(scope="module")
-def lab(binaries):
-    made = laboratory.Lab(binaries)
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
-def folder(lab, repository):
-    package, signer = lab.encrypt(repository / "tests/victims", lab.make_key(), "probe")
-    lab.ok("user", "signer", "add", "acme", signer)
-    lab.up()
-    shared = lab.sync("shared")
-    shutil.copy(package, shared / "encrypted")
-    return shared
-
-
-def enclave_processes(lab):
-    """The supervisor's processes of this lab, by pid."""
-    found = {}
-    for entry in Path("/proc").iterdir():
-        try:
-            if entry.name.isdigit() and str(lab.root).encode() in (entry / "cmdline").read_bytes().replace(b"\0", b" "):
-                if b"cloisterd-sim" in (entry / "cmdline").read_bytes():
-                    found[int(entry.name)] = entry
-        except OSError:
-            pass  # it ended meanwhile
-    return found
-
-
 def inventory(lab):
     """What a job could leave behind, counted: of the enclave as a whole, and of each of its processes."""
-    processes = enclave_processes(lab)
+    processes = lab.enclave_processes()
     assert len(processes) >= 5, processes  # outermost, monitor, keeper, listener, share server
     counts = {"processes": len(processes), "host mounts": Path("/proc/mounts").read_text().count(str(lab.root))}
-    for pid, entry in processes.items():
+    for pid in processes:
+        entry = Path(f"/proc/{pid}")
         with contextlib.suppress(OSError):  # a launcher that ends meanwhile
             counts[f"descriptors of {pid}"] = len(list((entry / "fd").iterdir()))
             counts[f"mounts of {pid}"] = len((entry / "mountinfo").read_text().splitlines())
@@ -74,8 +43,8 @@ def quiet_inventory(lab):
 
 def resident_kib(lab):
     total = 0
-    for entry in enclave_processes(lab).values():
-        total += int(re.search(r"RssAnon:\s+(\d+)", (entry / "status").read_text()).group(1))
+    for pid in lab.enclave_processes():
+        total += int(re.search(r"RssAnon:\s+(\d+)", Path(f"/proc/{pid}/status").read_text()).group(1))
     return total
 
 
@@ -84,7 +53,7 @@ def run_exit(lab, code, *options):
 
 
 @pytest.mark.timeout(240)
-def test_fifty_jobs_at_once(lab, folder):
+def test_fifty_jobs_at_once(lab, probe):
     results = {}
 
     def one(number):
@@ -97,14 +66,14 @@ def test_fifty_jobs_at_once(lab, folder):
         thread.join()
     wrong = {number: (done.returncode, done.stderr) for number, done in results.items() if done.returncode != number}
     assert not wrong and len(results) == AT_ONCE, wrong
-    laboratory.wait_for(lambda: not laboratory.job_processes())
+    laboratory.wait_for(lambda: not lab.job_processes())
 
 
 @pytest.mark.timeout(120 + 3 * IN_A_ROW)
-def test_jobs_in_a_row_leave_nothing_behind(lab, folder):
+def test_jobs_in_a_row_leave_nothing_behind(lab, probe):
     for _ in range(5):  # what is made once, is made
         assert run_exit(lab, 0).returncode == 0
-    laboratory.wait_for(lambda: not laboratory.job_processes())
+    laboratory.wait_for(lambda: not lab.job_processes())
     before, memory = quiet_inventory(lab), resident_kib(lab)
     for number in range(IN_A_ROW):
         done = run_exit(lab, number % 3)
@@ -135,7 +104,7 @@ def command_of(entry):
 
 
 @pytest.mark.timeout(60)
-def test_a_client_that_dies_leaves_nothing_open(lab, folder):
+def test_a_client_that_dies_leaves_nothing_open(lab, probe):
     second = lab.sync("second")
     pumps = client_processes(lab, "second")
     assert pumps, "no process serves the second mount"
@@ -157,21 +126,21 @@ def test_a_client_that_dies_leaves_nothing_open(lab, folder):
 
     laboratory.wait_for(freed, seconds=20)
     subprocess.run(["umount", "-l", str(second)], check=False)
-    assert (folder / "dataset" / "file0").read_text() == "x"  # what was written is there, and the other mount lives
+    assert (probe / "dataset" / "file0").read_text() == "x"  # what was written is there, and the other mount lives
     assert lab.sync("second").joinpath("dataset", "file299").read_text() == "x"
 
 
 @pytest.mark.timeout(90)
-def test_enclaves_side_by_side(lab, folder):
+def test_enclaves_side_by_side(lab, probe):
     """Two enclaves of one image: each has its own folder, jobs and end."""
     lab.up("other")
     other = lab.sync("elsewhere", name="other")
     assert not (other / "encrypted" / "probe.cloister").exists()
-    shutil.copy(folder / "encrypted" / "probe.cloister", other / "encrypted")
+    shutil.copy(probe / "encrypted" / "probe.cloister", other / "encrypted")
     both = [lab.start("user", "run", "--name", name, "--", "probe.cloister", "slow.py") for name in ("default", "other")]
     assert [process.stdout.readline() for process in both] == [b"started\n"] * 2
     lab.down("other")
     assert both[1].wait(timeout=20) == 125
-    assert (folder / "output" / "started").read_text() == "yes" and both[0].poll() is None
+    assert (probe / "output" / "started").read_text() == "yes" and both[0].poll() is None
     both[0].send_signal(signal.SIGTERM)
     assert both[0].wait(timeout=20) == 130

@@ -6,20 +6,10 @@ import subprocess
 
 import pytest
 
-import lab as laboratory
-
-pytestmark = pytest.mark.skipif(laboratory.why_not() is not None, reason=str(laboratory.why_not()))
 
 PREPARE_SECONDS = 200
 RUN_SECONDS = 150
 UNREACHABLE = ("No matching distribution found", "Could not find a version", "No module named pip", "no pip for", "Read timed out")
-
-
-@pytest.fixture(scope="module")
-def lab(binaries):
-    made = laboratory.Lab(binaries)
-    yield made
-    made.close()
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,6 @@ from pathlib import Path
 
 import pytest
 
-import lab as laboratory
-
-pytestmark = pytest.mark.skipif(laboratory.why_not() is not None, reason=str(laboratory.why_not()))
 
 ROWS = [  # directory, entry point, what it needs on the machine, its first word
     ("native", "mean-dynamic", None, "native"),
@@ -23,13 +20,6 @@ ROWS = [  # directory, entry point, what it needs on the machine, its first word
     ("r", "mean.R", "/usr/bin/Rscript", "r"),
     ("node", "mean.js", "/usr/bin/node", "node"),
 ]
-
-
-@pytest.fixture(scope="module")
-def lab(binaries):
-    made = laboratory.Lab(binaries)
-    yield made
-    made.close()
 
 
 @pytest.fixture(scope="module")

@@ -10,18 +10,8 @@ import subprocess
 
 import pytest
 
-import lab as laboratory
-
-pytestmark = pytest.mark.skipif(laboratory.why_not() is not None, reason=str(laboratory.why_not()))
 
 SUCCESS = "cloister: classify 1 ran successfully\n"
-
-
-@pytest.fixture(scope="module")
-def lab(binaries):
-    made = laboratory.Lab(binaries)
-    yield made
-    made.close()
 
 
 @pytest.fixture(scope="module")

@@ -15,26 +15,22 @@ import pytest
 
 import lab as laboratory
 
-pytestmark = pytest.mark.skipif(laboratory.why_not() is not None, reason=str(laboratory.why_not()))
-
 SHARE_MIB = 256
 TIGHT = "limits:\n  memory: 128MiB\n  processes: 16\n  time: 20s\n"
 AF_UNIX = 1
 
 
 @pytest.fixture(scope="module")
-def lab(binaries, repository):
+def lab(lab, repository):
     """An enclave, a folder, and the victims as two packages in it: `probe`, and `tight` with small limits."""
-    made = laboratory.Lab(binaries)
-    made.up(share_mib=SHARE_MIB)
-    made.folder = made.sync("shared")
-    made.publish(repository / "tests/victims", made.folder, "probe")
-    tight = made.root / "tight"
+    lab.up(share_mib=SHARE_MIB)
+    lab.folder = lab.sync("shared")
+    lab.publish(repository / "tests/victims", lab.folder, "probe")
+    tight = lab.root / "tight"
     shutil.copytree(repository / "tests/victims", tight)
     (tight / "cloister.yaml").write_text(TIGHT)
-    made.publish(tight, made.folder, "tight")
-    yield made
-    made.close()
+    lab.publish(tight, lab.folder, "tight")
+    return lab
 
 
 @pytest.fixture(autouse=True)
