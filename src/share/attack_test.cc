@@ -2,6 +2,9 @@
 #include <gmock/gmock.h>
 #include <sys/socket.h>
 
+#include "fuse/limits.h"
+#include "fuse/wire.h"
+#include "share/limits.h"
 #include "share/test_client.h"
 
 namespace cloister::share {
@@ -77,7 +80,7 @@ TEST_F(AttackTest, SizesAndOffsetsAreBounded) {
   write_text(root / "a", "aaaa");
   auto a = node_of("a");
   auto handle = open(a, O_RDWR);
-  EXPECT_EQ(read(a, handle, 0, kMaxWrite + 1).error, EINVAL);
+  EXPECT_EQ(read(a, handle, 0, fuse::kMaxWrite + 1).error, EINVAL);
   EXPECT_EQ(read(a, handle, 0, ~0U).error, EINVAL);
   EXPECT_EQ(read(a, handle, ~0ULL, 10).error, EINVAL);
   EXPECT_EQ(write(a, handle, ~0ULL - 1, "x").error, EINVAL);
@@ -112,17 +115,17 @@ TEST_F(AttackTest, BrokenFramesCloseTheLane) {
   auto request = make_request(FUSE_GETATTR, FUSE_ROOT_ID, with(fuse_getattr_in{}));
   auto with_length = [&](std::uint32_t length) {
     auto out = request;
-    store(out, length);
+    fuse::store(out, length);
     return out;
   };
   EXPECT_TRUE(closes_on(with_length(39)));
   stop();
   start({});
-  EXPECT_TRUE(closes_on(with_length(kMaxMessage + 1)));
+  EXPECT_TRUE(closes_on(with_length(fuse::kMaxMessage + 1)));
   stop();
   start({});
   auto extended = request;
-  store(extended, std::uint16_t{1}, offsetof(fuse_in_header, total_extlen));
+  fuse::store(extended, std::uint16_t{1}, offsetof(fuse_in_header, total_extlen));
   EXPECT_TRUE(closes_on(extended));
   EXPECT_EQ(server_->stats().malformed, 1U);
 }

@@ -7,9 +7,9 @@
 
 #include <limits>
 
+#include "fuse/wire.h"
 #include "share/filesystem.h"
 #include "share/limits.h"
-#include "share/wire.h"
 #include "sys/dir.h"
 
 namespace cloister::share {
@@ -54,12 +54,12 @@ fuse_attr_out attr_out(const struct stat& info) {
 
 }  // namespace
 
-Outcome<void> FileSystem::run(const Caller& caller, const GetAttr&, ReplyBody& out) {
+Outcome<void> FileSystem::run(const Caller& caller, const fuse::GetAttr&, ReplyBody& out) {
   auto inode = TRY(inodes_.find(caller.nodeid));
   struct stat info{};
   if (::fstat(inode->handle.get(), &info) != 0) return refuse_errno();
   inodes_.tell(*inode, info);
-  out.put(bytes_of(attr_out(info)));
+  out.put(fuse::bytes_of(attr_out(info)));
   return {};
 }
 
@@ -90,15 +90,15 @@ Outcome<void> FileSystem::set_attributes(const Inode& inode, const fuse_setattr_
   return set_times(inode, in);
 }
 
-Outcome<void> FileSystem::run(const Caller& caller, const SetAttr& in, ReplyBody& out) {
+Outcome<void> FileSystem::run(const Caller& caller, const fuse::SetAttr& in, ReplyBody& out) {
   auto inode = TRY(inodes_.find(caller.nodeid));
   TRY(set_attributes(*inode, in.in));
-  return run(caller, GetAttr{}, out);
+  return run(caller, fuse::GetAttr{}, out);
 }
 
 // A link may have been moved since it was looked up: it is judged again, at every place where the client
 // knows it.
-Outcome<void> FileSystem::run(const Caller& caller, const ReadLink&, ReplyBody& out) {
+Outcome<void> FileSystem::run(const Caller& caller, const fuse::ReadLink&, ReplyBody& out) {
   auto inode = TRY(inodes_.find(caller.nodeid));
   if (!S_ISLNK(inode->type)) return refuse(EINVAL);
   auto target = TRY(read_link(inode->handle.get()));
@@ -110,7 +110,7 @@ Outcome<void> FileSystem::run(const Caller& caller, const ReadLink&, ReplyBody& 
   return {};
 }
 
-Outcome<void> FileSystem::run(const Caller&, const StatFs&, ReplyBody& out) {
+Outcome<void> FileSystem::run(const Caller&, const fuse::StatFs&, ReplyBody& out) {
   auto root = TRY(reopen(inodes_.root()->handle.get(), O_RDONLY | O_DIRECTORY));
   struct statfs info{};
   if (::fstatfs(root.get(), &info) != 0) return refuse_errno();
@@ -123,7 +123,7 @@ Outcome<void> FileSystem::run(const Caller&, const StatFs&, ReplyBody& out) {
   reply.st.bsize = static_cast<std::uint32_t>(info.f_bsize);
   reply.st.frsize = static_cast<std::uint32_t>(info.f_frsize);
   reply.st.namelen = sys::kMaxComponent;
-  out.put(bytes_of(reply));
+  out.put(fuse::bytes_of(reply));
   return {};
 }
 
@@ -134,7 +134,7 @@ Outcome<sys::Fd> FileSystem::open_for_xattrs(NodeId node, int error_for_links) c
   return reopen(inode->handle.get(), O_RDONLY | O_NONBLOCK | O_NOCTTY);
 }
 
-Outcome<void> FileSystem::run(const Caller& caller, const SetXattr& in, ReplyBody&) {
+Outcome<void> FileSystem::run(const Caller& caller, const fuse::SetXattr& in, ReplyBody&) {
   if ((in.flags & ~std::uint32_t{XATTR_CREATE | XATTR_REPLACE}) != 0) return refuse(EINVAL);
   auto fd = TRY(open_for_xattrs(caller.nodeid, EPERM));
   if (::fsetxattr(fd.get(), in.name, in.value.data(), in.value.size(), static_cast<int>(in.flags)) != 0) {
@@ -143,26 +143,26 @@ Outcome<void> FileSystem::run(const Caller& caller, const SetXattr& in, ReplyBod
   return {};
 }
 
-Outcome<void> FileSystem::run(const Caller& caller, const RemoveXattr& in, ReplyBody&) {
+Outcome<void> FileSystem::run(const Caller& caller, const fuse::RemoveXattr& in, ReplyBody&) {
   auto fd = TRY(open_for_xattrs(caller.nodeid, EPERM));
   if (::fremovexattr(fd.get(), in.name) != 0) return refuse_errno();
   return {};
 }
 
-Outcome<void> FileSystem::run(const Caller& caller, const GetXattr& in, ReplyBody& out) {
+Outcome<void> FileSystem::run(const Caller& caller, const fuse::GetXattr& in, ReplyBody& out) {
   auto fd = TRY(open_for_xattrs(caller.nodeid, ENODATA));
   auto room = out.room();
   ssize_t n = ::fgetxattr(fd.get(), in.name, in.size == 0 ? nullptr : room.data(), in.size);
   if (n < 0) return refuse_errno();
   if (in.size == 0) {
-    out.put(bytes_of(fuse_getxattr_out{.size = static_cast<std::uint32_t>(n), .padding = 0}));
+    out.put(fuse::bytes_of(fuse_getxattr_out{.size = static_cast<std::uint32_t>(n), .padding = 0}));
   } else {
     out.advance(static_cast<std::size_t>(n));
   }
   return {};
 }
 
-Outcome<void> FileSystem::run(const Caller& caller, const ListXattr& in, ReplyBody& out) {
+Outcome<void> FileSystem::run(const Caller& caller, const fuse::ListXattr& in, ReplyBody& out) {
   auto fd = open_for_xattrs(caller.nodeid, ENODATA);
   std::string all;
   if (fd) {
@@ -180,7 +180,7 @@ Outcome<void> FileSystem::run(const Caller& caller, const ListXattr& in, ReplyBo
     at += name.size() + 1;
   }
   if (in.size == 0) {
-    out.put(bytes_of(fuse_getxattr_out{.size = static_cast<std::uint32_t>(user.size()), .padding = 0}));
+    out.put(fuse::bytes_of(fuse_getxattr_out{.size = static_cast<std::uint32_t>(user.size()), .padding = 0}));
     return {};
   }
   if (user.size() > in.size) return refuse(ERANGE);

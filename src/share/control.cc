@@ -12,6 +12,7 @@
 #include <mutex>
 #include <thread>
 
+#include "share/limits.h"
 #include "share/links.h"
 
 namespace cloister::share {

@@ -3,6 +3,10 @@
 
 #include <sys/socket.h>
 
+#include "fuse/limits.h"
+#include "fuse/notification.h"
+#include "fuse/wire.h"
+#include "share/limits.h"
 #include "share/notify.h"
 #include "share/test_client.h"
 
@@ -45,10 +49,10 @@ class ControlTest : public testing::Test {
   }
   static Answer ask(sys::Stream& lane, std::uint32_t opcode, std::uint64_t node, const Bytes& body) {
     EXPECT_TRUE(lane.write_all(make_request(opcode, node, body)).has_value());
-    MessageReader reader(lane, sizeof(fuse_out_header), kMaxMessage);
+    fuse::MessageReader reader(lane, sizeof(fuse_out_header), fuse::kMaxMessage);
     auto reply = reader.next();
     if (!reply || !reply->has_value()) return {.error = -1, .body = {}};
-    return {.error = -load<fuse_out_header>(**reply).error,
+    return {.error = -fuse::load<fuse_out_header>(**reply).error,
             .body = to_bytes((*reply)->subspan(sizeof(fuse_out_header)))};
   }
 
@@ -89,12 +93,12 @@ TEST_F(ControlTest, AnswersAnInvalidationWhenItIsDone) {
   EXPECT_EQ(ask(*lane, FUSE_LOOKUP, FUSE_ROOT_ID, name_bytes("f")).error, 0);
   ASSERT_TRUE(control.send(ControlMessage{.kind = ControlKind::invalidate, .id = 77}).has_value());
   EXPECT_EQ(tell({.kind = ControlKind::stats, .id = 78}).sessions, 1U);  // overtakes
-  MessageReader reader(*notifications, sizeof(fuse_out_header), kMaxNotification);
+  fuse::MessageReader reader(*notifications, sizeof(fuse_out_header), fuse::kMaxNotification);
   int invalidated = 0;
   for (;;) {
     auto message = reader.next();
     ASSERT_TRUE(message.has_value() && message->has_value());
-    if (check_notification(**message).value() == NotificationKind::fence) {
+    if (fuse::check_notification(**message).value() == fuse::NotificationKind::fence) {
       ASSERT_TRUE(notifications->write_all(**message).has_value());
       break;
     }

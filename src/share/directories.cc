@@ -7,9 +7,8 @@
 #include <cstring>
 #include <limits>
 
+#include "fuse/wire.h"
 #include "share/filesystem.h"
-#include "share/limits.h"
-#include "share/wire.h"
 
 namespace cloister::share {
 
@@ -34,11 +33,11 @@ namespace {
 Dirent entry_at(const OpenDirectory& directory) {
   ByteView rest(directory.buffer);
   rest = rest.subspan(directory.begin, directory.end - directory.begin);
-  return {.number = load<std::uint64_t>(rest),
-          .next = load<std::uint64_t>(rest, 8),
+  return {.number = fuse::load<std::uint64_t>(rest),
+          .next = fuse::load<std::uint64_t>(rest, 8),
           .type = rest[18],
           .name = reinterpret_cast<const char*>(rest.data()) + 19,
-          .size = load<std::uint16_t>(rest, 16)};
+          .size = fuse::load<std::uint16_t>(rest, 16)};
 }
 
 // False at the end of the directory.
@@ -84,7 +83,7 @@ void put_dirent(const Dirent& entry, std::string_view name, ReplyBody& out) {
 
 }  // namespace
 
-Outcome<void> FileSystem::run(const Caller& caller, const OpenDir&, ReplyBody& out) {
+Outcome<void> FileSystem::run(const Caller& caller, const fuse::OpenDir&, ReplyBody& out) {
   auto inode = TRY(inodes_.find(caller.nodeid));
   if (!S_ISDIR(inode->type)) return refuse(ENOTDIR);
   auto directory = std::make_shared<OpenDirectory>();
@@ -92,7 +91,7 @@ Outcome<void> FileSystem::run(const Caller& caller, const OpenDir&, ReplyBody& o
   directory->inode = std::move(inode);
   fuse_open_out opened{};
   opened.fh = TRY(handles_.add(std::move(directory)));
-  out.put(bytes_of(opened));
+  out.put(fuse::bytes_of(opened));
   return {};
 }
 
@@ -116,12 +115,12 @@ Outcome<bool> FileSystem::put_entry(const OpenDirectory& directory, const Dirent
     if (!path || ::fstat(path->get(), &info) != 0 || !visible(*directory.inode, path->get(), info))
       return true;
   }
-  if (plus) out.put(bytes_of(details));
+  if (plus) out.put(fuse::bytes_of(details));
   put_dirent(entry, name, out);
   return true;
 }
 
-Outcome<void> FileSystem::run(const Caller& caller, const ReadDir& in, ReplyBody& out) {
+Outcome<void> FileSystem::run(const Caller& caller, const fuse::ReadDir& in, ReplyBody& out) {
   auto directory = TRY(handles_.directory(in.in.fh, caller.nodeid));
   std::lock_guard lock(directory->mutex);
   TRY(go_to(*directory, in.in.offset));
@@ -138,18 +137,18 @@ Outcome<void> FileSystem::run(const Caller& caller, const ReadDir& in, ReplyBody
   return {};
 }
 
-Outcome<void> FileSystem::run(const Caller& caller, const ReleaseDir& in, ReplyBody&) {
+Outcome<void> FileSystem::run(const Caller& caller, const fuse::ReleaseDir& in, ReplyBody&) {
   return handles_.remove_directory(in.handle, caller.nodeid);
 }
 
-Outcome<void> FileSystem::run(const Caller& caller, const FsyncDir& in, ReplyBody&) {
+Outcome<void> FileSystem::run(const Caller& caller, const fuse::FsyncDir& in, ReplyBody&) {
   auto directory = TRY(handles_.directory(in.handle, caller.nodeid));
   if ((in.data_only ? ::fdatasync(directory->fd.get()) : ::fsync(directory->fd.get())) != 0)
     return refuse_errno();
   return {};
 }
 
-Outcome<void> FileSystem::run(const Caller&, const Destroy&, ReplyBody&) {
+Outcome<void> FileSystem::run(const Caller&, const fuse::Destroy&, ReplyBody&) {
   forget_all();
   return {};
 }

@@ -6,9 +6,9 @@
 #include <algorithm>
 #include <limits>
 
+#include "fuse/wire.h"
 #include "share/filesystem.h"
 #include "share/limits.h"
-#include "share/wire.h"
 
 namespace cloister::share {
 
@@ -32,7 +32,7 @@ Outcome<off_t> offset_of(std::uint64_t offset, std::uint64_t length = 0) {
 }  // namespace
 
 // Makes the file, or opens what a job made of that name in the meantime, as open(2) with O_CREAT does.
-Outcome<sys::Fd> FileSystem::make_or_open(const Caller& caller, const Inode& parent, const Create& in) {
+Outcome<sys::Fd> FileSystem::make_or_open(const Caller& caller, const Inode& parent, const fuse::Create& in) {
   auto flags = TRY(open_flags(in.flags));
   auto made = child(parent, in.name.c_str(), flags | O_CREAT | O_EXCL, in.mode & kSettableMode);
   if (made) {
@@ -54,21 +54,21 @@ Outcome<sys::Fd> FileSystem::make_or_open(const Caller& caller, const Inode& par
 Outcome<void> FileSystem::reply_opened(const Found& found, sys::Fd fd, ReplyBody& out) {
   fuse_open_out opened{};
   opened.fh = TRY(handles_.add(std::make_shared<const OpenFile>(std::move(fd), found.inode)));
-  out.put(bytes_of(opened));
+  out.put(fuse::bytes_of(opened));
   return {};
 }
 
-Outcome<void> FileSystem::run(const Caller& caller, const Create& in, ReplyBody& out) {
+Outcome<void> FileSystem::run(const Caller& caller, const fuse::Create& in, ReplyBody& out) {
   auto parent = TRY(inodes_.find(caller.nodeid));
   auto fd = TRY(make_or_open(caller, *parent, in));
   auto found = TRY(introduce(*parent, in.name.view(), TRY(reopen(fd.get(), O_PATH))));
-  out.put(bytes_of(entry_of(*found.inode, found.info)));
+  out.put(fuse::bytes_of(entry_of(*found.inode, found.info)));
   auto opened = reply_opened(found, std::move(fd), out);
   if (!opened) inodes_.forget(found.inode->id, 1);
   return opened;
 }
 
-Outcome<void> FileSystem::run(const Caller& caller, const TmpFile& in, ReplyBody& out) {
+Outcome<void> FileSystem::run(const Caller& caller, const fuse::TmpFile& in, ReplyBody& out) {
   auto parent = TRY(inodes_.find(caller.nodeid));
   int flags =
       (TRY(open_flags(in.flags)) & ~O_TRUNC) | O_TMPFILE | static_cast<int>(in.flags & O_EXCL) | O_CLOEXEC;
@@ -80,13 +80,13 @@ Outcome<void> FileSystem::run(const Caller& caller, const TmpFile& in, ReplyBody
   if (::fstat(path.get(), &found.info) != 0) return refuse_errno();
   found.inode = TRY(inodes_.reference(std::move(path), found.info));
   inodes_.tell(*found.inode, found.info);
-  out.put(bytes_of(entry_of(*found.inode, found.info)));
+  out.put(fuse::bytes_of(entry_of(*found.inode, found.info)));
   auto opened = reply_opened(found, std::move(fd), out);
   if (!opened) inodes_.forget(found.inode->id, 1);
   return opened;
 }
 
-Outcome<void> FileSystem::run(const Caller& caller, const Open& in, ReplyBody& out) {
+Outcome<void> FileSystem::run(const Caller& caller, const fuse::Open& in, ReplyBody& out) {
   auto inode = TRY(inodes_.find(caller.nodeid));
   if (S_ISDIR(inode->type)) return refuse(EISDIR);
   if (!S_ISREG(inode->type)) return refuse(ELOOP);
@@ -98,11 +98,11 @@ Outcome<void> FileSystem::run(const Caller& caller, const Open& in, ReplyBody& o
   if (inodes_.unchanged(*inode, info)) opened.open_flags |= FOPEN_KEEP_CACHE;
   auto fd = TRY(reopen(inode->handle.get(), TRY(open_flags(in.flags))));
   opened.fh = TRY(handles_.add(std::make_shared<const OpenFile>(std::move(fd), std::move(inode))));
-  out.put(bytes_of(opened));
+  out.put(fuse::bytes_of(opened));
   return {};
 }
 
-Outcome<void> FileSystem::run(const Caller& caller, const Read& in, ReplyBody& out) {
+Outcome<void> FileSystem::run(const Caller& caller, const fuse::Read& in, ReplyBody& out) {
   auto file = TRY(handles_.file(in.in.fh, caller.nodeid));
   auto at = TRY(offset_of(in.in.offset, in.in.size));
   auto room = out.room().first(in.in.size);
@@ -118,7 +118,7 @@ Outcome<void> FileSystem::run(const Caller& caller, const Read& in, ReplyBody& o
   return {};
 }
 
-Outcome<void> FileSystem::run(const Caller& caller, const Write& in, ReplyBody& out) {
+Outcome<void> FileSystem::run(const Caller& caller, const fuse::Write& in, ReplyBody& out) {
   auto file = TRY(handles_.file(in.in.fh, caller.nodeid));
   auto at = TRY(offset_of(in.in.offset, in.in.size));
   // Pages of a mapping go where they belong, whatever the flags of the descriptor that is used for them.
@@ -131,21 +131,21 @@ Outcome<void> FileSystem::run(const Caller& caller, const Write& in, ReplyBody& 
   if (n < 0) return refuse_errno();
   fuse_write_out written{};
   written.size = static_cast<std::uint32_t>(n);
-  out.put(bytes_of(written));
+  out.put(fuse::bytes_of(written));
   return {};
 }
 
-Outcome<void> FileSystem::run(const Caller& caller, const Release& in, ReplyBody&) {
+Outcome<void> FileSystem::run(const Caller& caller, const fuse::Release& in, ReplyBody&) {
   return handles_.remove_file(in.handle, caller.nodeid);
 }
 
-Outcome<void> FileSystem::run(const Caller& caller, const Fsync& in, ReplyBody&) {
+Outcome<void> FileSystem::run(const Caller& caller, const fuse::Fsync& in, ReplyBody&) {
   auto file = TRY(handles_.file(in.handle, caller.nodeid));
   if ((in.data_only ? ::fdatasync(file->fd.get()) : ::fsync(file->fd.get())) != 0) return refuse_errno();
   return {};
 }
 
-Outcome<void> FileSystem::run(const Caller& caller, const Allocate& in, ReplyBody&) {
+Outcome<void> FileSystem::run(const Caller& caller, const fuse::Allocate& in, ReplyBody&) {
   auto file = TRY(handles_.file(in.in.fh, caller.nodeid));
   auto at = TRY(offset_of(in.in.offset, in.in.length));
   constexpr std::uint32_t kKnown = FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE;
@@ -156,16 +156,16 @@ Outcome<void> FileSystem::run(const Caller& caller, const Allocate& in, ReplyBod
   return {};
 }
 
-Outcome<void> FileSystem::run(const Caller& caller, const Seek& in, ReplyBody& out) {
+Outcome<void> FileSystem::run(const Caller& caller, const fuse::Seek& in, ReplyBody& out) {
   auto file = TRY(handles_.file(in.in.fh, caller.nodeid));
   if (in.in.whence != SEEK_DATA && in.in.whence != SEEK_HOLE) return refuse(EINVAL);
   off_t found = ::lseek(file->fd.get(), TRY(offset_of(in.in.offset)), static_cast<int>(in.in.whence));
   if (found < 0) return refuse_errno();
-  out.put(bytes_of(fuse_lseek_out{.offset = static_cast<std::uint64_t>(found)}));
+  out.put(fuse::bytes_of(fuse_lseek_out{.offset = static_cast<std::uint64_t>(found)}));
   return {};
 }
 
-Outcome<void> FileSystem::run(const Caller& caller, const CopyRange& in, ReplyBody& out) {
+Outcome<void> FileSystem::run(const Caller& caller, const fuse::CopyRange& in, ReplyBody& out) {
   auto from = TRY(handles_.file(in.in.fh_in, caller.nodeid));
   auto to = TRY(handles_.file(in.in.fh_out, in.in.nodeid_out));
   if (in.in.flags != 0) return refuse(EINVAL);
@@ -176,7 +176,7 @@ Outcome<void> FileSystem::run(const Caller& caller, const CopyRange& in, ReplyBo
   if (n < 0) return refuse_errno();
   fuse_write_out written{};
   written.size = static_cast<std::uint32_t>(n);
-  out.put(bytes_of(written));
+  out.put(fuse::bytes_of(written));
   return {};
 }
 

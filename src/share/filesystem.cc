@@ -8,9 +8,10 @@
 
 #include <algorithm>
 
+#include "fuse/limits.h"
+#include "fuse/notification.h"
+#include "fuse/request.h"
 #include "share/limits.h"
-#include "share/notify.h"
-#include "share/wire.h"
 
 namespace cloister::share {
 
@@ -67,10 +68,10 @@ fuse_entry_out entry_of(const Inode& inode, const struct stat& info) {
 }
 
 Outcome<std::string> read_link(int path) {
-  char target[kMaxSymlink + 1];
+  char target[fuse::kMaxSymlink + 1];
   ssize_t length = ::readlinkat(path, "", target, sizeof target);
   if (length < 0) return refuse_errno();
-  if (static_cast<std::size_t>(length) > kMaxSymlink) return refuse(ENAMETOOLONG);
+  if (static_cast<std::size_t>(length) > fuse::kMaxSymlink) return refuse(ENAMETOOLONG);
   return std::string(target, static_cast<std::size_t>(length));
 }
 
@@ -100,7 +101,7 @@ FileSystem::FileSystem(sys::Fd root, const struct stat& info, ServerOptions opti
       inodes_(std::move(root), info, options.max_inodes),
       handles_(options.max_handles) {}
 
-Outcome<void> FileSystem::run(const fuse_in_header& caller, const Body& body, ReplyBody& out) {
+Outcome<void> FileSystem::run(const fuse_in_header& caller, const fuse::Body& body, ReplyBody& out) {
   return std::visit([&](const auto& request) { return run(caller, request, out); }, body);
 }
 
@@ -188,12 +189,12 @@ std::vector<Bytes> FileSystem::changed() {
     struct stat info{};
     if (::fstat(inode->handle.get(), &info) != 0) continue;
     if (!inodes_.unchanged(*inode, info)) {
-      out.push_back(encode_inval_inode(inode->id));
+      out.push_back(fuse::encode_inval_inode(inode->id));
       inodes_.tell(*inode, info);
     }
     for (const auto& entry : inodes_.entries(*inode)) {
       if (still_leads(entry, *inode)) continue;
-      out.push_back(encode_inval_entry(entry.parent, entry.name));
+      out.push_back(fuse::encode_inval_entry(entry.parent, entry.name));
       inodes_.unname(*inode, entry.parent, entry.name);
     }
   }

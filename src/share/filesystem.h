@@ -9,10 +9,10 @@
 
 #include <memory>
 
+#include "fuse/request.h"
 #include "share/handle_table.h"
 #include "share/inode_table.h"
 #include "share/links.h"
-#include "share/request.h"
 #include "share/server.h"
 #include "sys/dir.h"
 
@@ -37,7 +37,7 @@ class FileSystem {
  public:
   static Result<std::unique_ptr<FileSystem>> create(sys::Dir root, ServerOptions options);
 
-  Outcome<void> run(const fuse_in_header& caller, const Body& body, ReplyBody& out);
+  Outcome<void> run(const fuse_in_header& caller, const fuse::Body& body, ReplyBody& out);
   // The notifications that bring the client up to date; from here on it counts as told.
   std::vector<Bytes> changed();
   void forget_all();
@@ -49,42 +49,42 @@ class FileSystem {
   FileSystem(sys::Fd root, const struct stat& info, ServerOptions options);
 
   // names.cc
-  Outcome<void> run(const Caller& caller, const Lookup& in, ReplyBody& out);
-  Outcome<void> run(const Caller& caller, const MakeNode& in, ReplyBody& out);
-  Outcome<void> run(const Caller& caller, const MakeDir& in, ReplyBody& out);
-  Outcome<void> run(const Caller& caller, const Symlink& in, ReplyBody& out);
-  Outcome<void> run(const Caller& caller, const Link& in, ReplyBody& out);
-  Outcome<void> run(const Caller& caller, const Unlink& in, ReplyBody& out);
-  Outcome<void> run(const Caller& caller, const RemoveDir& in, ReplyBody& out);
-  Outcome<void> run(const Caller& caller, const Rename& in, ReplyBody& out);
-  Outcome<void> run(const Caller& caller, const Forget& in, ReplyBody& out);
-  Outcome<void> run(const Caller& caller, const BatchForget& in, ReplyBody& out);
+  Outcome<void> run(const Caller& caller, const fuse::Lookup& in, ReplyBody& out);
+  Outcome<void> run(const Caller& caller, const fuse::MakeNode& in, ReplyBody& out);
+  Outcome<void> run(const Caller& caller, const fuse::MakeDir& in, ReplyBody& out);
+  Outcome<void> run(const Caller& caller, const fuse::Symlink& in, ReplyBody& out);
+  Outcome<void> run(const Caller& caller, const fuse::Link& in, ReplyBody& out);
+  Outcome<void> run(const Caller& caller, const fuse::Unlink& in, ReplyBody& out);
+  Outcome<void> run(const Caller& caller, const fuse::RemoveDir& in, ReplyBody& out);
+  Outcome<void> run(const Caller& caller, const fuse::Rename& in, ReplyBody& out);
+  Outcome<void> run(const Caller& caller, const fuse::Forget& in, ReplyBody& out);
+  Outcome<void> run(const Caller& caller, const fuse::BatchForget& in, ReplyBody& out);
   // files.cc
-  Outcome<void> run(const Caller& caller, const Create& in, ReplyBody& out);
-  Outcome<void> run(const Caller& caller, const TmpFile& in, ReplyBody& out);
-  Outcome<void> run(const Caller& caller, const Open& in, ReplyBody& out);
-  Outcome<void> run(const Caller& caller, const Read& in, ReplyBody& out);
-  Outcome<void> run(const Caller& caller, const Write& in, ReplyBody& out);
-  Outcome<void> run(const Caller& caller, const Release& in, ReplyBody& out);
-  Outcome<void> run(const Caller& caller, const Fsync& in, ReplyBody& out);
-  Outcome<void> run(const Caller& caller, const Allocate& in, ReplyBody& out);
-  Outcome<void> run(const Caller& caller, const Seek& in, ReplyBody& out);
-  Outcome<void> run(const Caller& caller, const CopyRange& in, ReplyBody& out);
+  Outcome<void> run(const Caller& caller, const fuse::Create& in, ReplyBody& out);
+  Outcome<void> run(const Caller& caller, const fuse::TmpFile& in, ReplyBody& out);
+  Outcome<void> run(const Caller& caller, const fuse::Open& in, ReplyBody& out);
+  Outcome<void> run(const Caller& caller, const fuse::Read& in, ReplyBody& out);
+  Outcome<void> run(const Caller& caller, const fuse::Write& in, ReplyBody& out);
+  Outcome<void> run(const Caller& caller, const fuse::Release& in, ReplyBody& out);
+  Outcome<void> run(const Caller& caller, const fuse::Fsync& in, ReplyBody& out);
+  Outcome<void> run(const Caller& caller, const fuse::Allocate& in, ReplyBody& out);
+  Outcome<void> run(const Caller& caller, const fuse::Seek& in, ReplyBody& out);
+  Outcome<void> run(const Caller& caller, const fuse::CopyRange& in, ReplyBody& out);
   // attributes.cc
-  Outcome<void> run(const Caller& caller, const GetAttr& in, ReplyBody& out);
-  Outcome<void> run(const Caller& caller, const SetAttr& in, ReplyBody& out);
-  Outcome<void> run(const Caller& caller, const ReadLink& in, ReplyBody& out);
-  Outcome<void> run(const Caller& caller, const StatFs& in, ReplyBody& out);
-  Outcome<void> run(const Caller& caller, const SetXattr& in, ReplyBody& out);
-  Outcome<void> run(const Caller& caller, const GetXattr& in, ReplyBody& out);
-  Outcome<void> run(const Caller& caller, const ListXattr& in, ReplyBody& out);
-  Outcome<void> run(const Caller& caller, const RemoveXattr& in, ReplyBody& out);
+  Outcome<void> run(const Caller& caller, const fuse::GetAttr& in, ReplyBody& out);
+  Outcome<void> run(const Caller& caller, const fuse::SetAttr& in, ReplyBody& out);
+  Outcome<void> run(const Caller& caller, const fuse::ReadLink& in, ReplyBody& out);
+  Outcome<void> run(const Caller& caller, const fuse::StatFs& in, ReplyBody& out);
+  Outcome<void> run(const Caller& caller, const fuse::SetXattr& in, ReplyBody& out);
+  Outcome<void> run(const Caller& caller, const fuse::GetXattr& in, ReplyBody& out);
+  Outcome<void> run(const Caller& caller, const fuse::ListXattr& in, ReplyBody& out);
+  Outcome<void> run(const Caller& caller, const fuse::RemoveXattr& in, ReplyBody& out);
   // directories.cc
-  Outcome<void> run(const Caller& caller, const OpenDir& in, ReplyBody& out);
-  Outcome<void> run(const Caller& caller, const ReadDir& in, ReplyBody& out);
-  Outcome<void> run(const Caller& caller, const ReleaseDir& in, ReplyBody& out);
-  Outcome<void> run(const Caller& caller, const FsyncDir& in, ReplyBody& out);
-  Outcome<void> run(const Caller& caller, const Destroy& in, ReplyBody& out);
+  Outcome<void> run(const Caller& caller, const fuse::OpenDir& in, ReplyBody& out);
+  Outcome<void> run(const Caller& caller, const fuse::ReadDir& in, ReplyBody& out);
+  Outcome<void> run(const Caller& caller, const fuse::ReleaseDir& in, ReplyBody& out);
+  Outcome<void> run(const Caller& caller, const fuse::FsyncDir& in, ReplyBody& out);
+  Outcome<void> run(const Caller& caller, const fuse::Destroy& in, ReplyBody& out);
 
   // The child of that name: openat2(2) that follows nothing and stays on this mount.
   Outcome<sys::Fd> child(const Inode& parent, const char* name, int flags, mode_t mode = 0) const;
@@ -106,10 +106,10 @@ class FileSystem {
   // Gives a new file to the user who made it, where the client tells who that is.
   Outcome<void> adopt(const Caller& caller, int path) const;
   // Looks up what was just made, adopts it and replies with its entry.
-  Outcome<void> reply_made(const Caller& caller, const Inode& parent, const Name& name, ReplyBody& out);
-  void moved(const Inode& from, const Name& old_name, const Inode& to, const Name& new_name);
-  Outcome<void> remove_hidden(const Inode& parent, const Name& name);
-  Outcome<sys::Fd> make_or_open(const Caller& caller, const Inode& parent, const Create& in);
+  Outcome<void> reply_made(const Caller& caller, const Inode& parent, const fuse::Name& name, ReplyBody& out);
+  void moved(const Inode& from, const fuse::Name& old_name, const Inode& to, const fuse::Name& new_name);
+  Outcome<void> remove_hidden(const Inode& parent, const fuse::Name& name);
+  Outcome<sys::Fd> make_or_open(const Caller& caller, const Inode& parent, const fuse::Create& in);
   Outcome<void> reply_opened(const Found& found, sys::Fd fd, ReplyBody& out);
   Outcome<void> set_size(const Inode& inode, const fuse_setattr_in& in);
   Outcome<void> set_attributes(const Inode& inode, const fuse_setattr_in& in);

@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "base/secret.h"
+#include "fuse/limits.h"
+#include "share/limits.h"
 
 namespace cloister::share {
 
@@ -64,7 +66,8 @@ Result<HelloReply> HelloReply::decode(ByteView bytes) {
   reply.max_write = TRY(reader.u32());
   reply.max_lanes = TRY(reader.u32());
   TRY(reader.finish());
-  if (reply.max_write < kLeastWrite || reply.max_write > kMaxWrite || reply.max_write % kLeastWrite != 0) {
+  if (reply.max_write < kLeastWrite || reply.max_write > fuse::kMaxWrite ||
+      reply.max_write % kLeastWrite != 0) {
     return fail(ErrorKind::invalid, "lane hello reply: {} bytes per message", reply.max_write);
   }
   if (reply.max_lanes < 1 || reply.max_lanes > kMaxLanes) {

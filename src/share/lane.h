@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "base/bytes.h"
+#include "fuse/limits.h"
 #include "share/limits.h"
 #include "sys/stream.h"
 
@@ -38,7 +39,7 @@ enum class LaneStatus : std::uint16_t {
 
 struct HelloReply {
   LaneStatus status = LaneStatus::ok;
-  std::uint32_t max_write = kMaxWrite;
+  std::uint32_t max_write = fuse::kMaxWrite;
   std::uint32_t max_lanes = kMaxLanes;
 
   ByteArray<kHelloReplyBytes> encode() const;

@@ -5,6 +5,9 @@
 
 #include <thread>
 
+#include "fuse/limits.h"
+#include "share/limits.h"
+
 namespace cloister::share {
 namespace {
 
@@ -48,7 +51,7 @@ TEST(Hello, RefusesOtherShapes) {
 }
 
 TEST(HelloReply, RefusesLimitsOutsideOurs) {
-  EXPECT_FALSE(HelloReply::decode(HelloReply{.max_write = kMaxWrite + 4096}.encode()).has_value());
+  EXPECT_FALSE(HelloReply::decode(HelloReply{.max_write = fuse::kMaxWrite + 4096}.encode()).has_value());
   EXPECT_FALSE(HelloReply::decode(HelloReply{.max_write = 0}.encode()).has_value());
   EXPECT_FALSE(HelloReply::decode(HelloReply{.max_write = 5000}.encode()).has_value());
   EXPECT_FALSE(HelloReply::decode(HelloReply{.max_lanes = 0}.encode()).has_value());

@@ -1,5 +1,5 @@
-// The named limits of the shared folder. Both ends compile them in; the hello reply tells the client the
-// server's.
+// The named limits of the shared folder; those of its messages are in fuse/limits.h. Both ends compile them
+// in.
 #pragma once
 
 #include <chrono>
@@ -8,11 +8,6 @@
 
 namespace cloister::share {
 
-inline constexpr std::uint32_t kMaxWrite = 1024 * 1024;  // bytes of file data in one request or reply
-inline constexpr std::size_t kMaxOverhead = 4096;        // bytes of headers and names around them
-inline constexpr std::size_t kMaxMessage =
-    kMaxWrite + kMaxOverhead;  // bytes of one FUSE message, header included
-
 inline constexpr std::size_t kMaxLanes = 16;    // request lanes of one mount
 inline constexpr std::size_t kMaxSessions = 4;  // mounts of one share at the same time
 inline constexpr std::size_t kMaxInodes =
@@ -20,10 +15,7 @@ inline constexpr std::size_t kMaxInodes =
 inline constexpr std::size_t kMaxHandles = 1U << 16;  // open files and directories of one client
 inline constexpr std::size_t kMaxNamesPerInode =
     8;  // names remembered for invalidation; hard links past it wait 1 s
-inline constexpr std::size_t kMaxSymlink = 4095;          // bytes of a link's target (PATH_MAX less the NUL)
-inline constexpr std::size_t kMaxDepth = 2048;            // directories above a link; deeper ones hide it
-inline constexpr std::size_t kMaxXattrValue = 64 * 1024;  // bytes (XATTR_SIZE_MAX)
-inline constexpr std::size_t kMaxForgets = kMaxMessage / 16;  // entries of one BATCH_FORGET
+inline constexpr std::size_t kMaxDepth = 2048;  // directories above a link; deeper ones hide it
 inline constexpr std::uint64_t kMaxCopy =
     64ULL * 1024 * 1024;  // bytes of one COPY_FILE_RANGE; longer ones come back short
 inline constexpr std::size_t kMaxHostLinks = 65536;  // links remembered as made by the client itself

@@ -2,10 +2,13 @@
 
 #include <algorithm>
 
+#include "fuse/limits.h"
+#include "share/limits.h"
+
 namespace cloister::share {
 
 std::optional<std::size_t> climbs(std::string_view target) {
-  if (target.empty() || target.size() > kMaxSymlink || target.starts_with('/')) return std::nullopt;
+  if (target.empty() || target.size() > fuse::kMaxSymlink || target.starts_with('/')) return std::nullopt;
   if (target.find('\0') != std::string_view::npos) return std::nullopt;
   std::size_t count = 0;
   bool descending = false;

@@ -11,8 +11,6 @@
 #include <string_view>
 #include <vector>
 
-#include "share/limits.h"
-
 namespace cloister::share {
 
 // How many directories the target climbs before it descends: the count of ".." at its front. Nothing if it

@@ -9,6 +9,8 @@
 
 #include <future>
 
+#include "fuse/limits.h"
+#include "fuse/wire.h"
 #include "share/pump.h"
 #include "share/test_client.h"
 #include "sys/process.h"
@@ -314,9 +316,9 @@ class HostileEnclaveTest : public MountTest {
     far_ = pair.second.duplicate().value();
     serving_ = std::thread([fd = pair.second.release(), reply] {
       sys::FdStream stream{sys::Fd(fd)};
-      MessageReader reader(stream, sizeof(fuse_in_header), kMaxMessage);
+      fuse::MessageReader reader(stream, sizeof(fuse_in_header), fuse::kMaxMessage);
       for (auto message = reader.next(); message && message->has_value(); message = reader.next()) {
-        auto header = load<fuse_in_header>(**message);
+        auto header = fuse::load<fuse_in_header>(**message);
         if (header.opcode == FUSE_FORGET || header.opcode == FUSE_BATCH_FORGET) continue;
         if (auto answer = reply(header); !answer.empty() && !stream.write_all(answer)) return;
       }
@@ -356,7 +358,8 @@ TEST_F(HostileEnclaveTest, SilenceEndsWithTheConnection) {
 
 TEST_F(HostileEnclaveTest, AForgedReplyEndsTheMount) {
   start_hostile([](const fuse_in_header& header) {
-    return to_bytes(bytes_of(fuse_out_header{.len = 16, .error = -ENOENT, .unique = header.unique + 2}));
+    return to_bytes(
+        fuse::bytes_of(fuse_out_header{.len = 16, .error = -ENOENT, .unique = header.unique + 2}));
   });
   EXPECT_EQ(run_in("/", "cat " + (at / "f") + " 2>/dev/null && exit 9; true"), 0);
   auto outcome = outcome_.get();
@@ -370,9 +373,9 @@ TEST_F(HostileEnclaveTest, ADeviceNodeEndsTheMount) {
     entry.attr.mode = S_IFBLK | 0666;
     entry.attr.rdev = 0x800;
     Bytes out(sizeof(fuse_out_header) + sizeof entry);
-    store(out, fuse_out_header{
-                   .len = static_cast<std::uint32_t>(out.size()), .error = 0, .unique = header.unique});
-    store(out, entry, sizeof(fuse_out_header));
+    fuse::store(out, fuse_out_header{
+                         .len = static_cast<std::uint32_t>(out.size()), .error = 0, .unique = header.unique});
+    fuse::store(out, entry, sizeof(fuse_out_header));
     return out;
   });
   EXPECT_EQ(run_in("/", "cat " + (at / "f") + " 2>/dev/null && exit 9; true"), 0);

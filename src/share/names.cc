@@ -6,8 +6,9 @@
 
 #include <vector>
 
+#include "fuse/request.h"
+#include "fuse/wire.h"
 #include "share/filesystem.h"
-#include "share/wire.h"
 
 namespace cloister::share {
 
@@ -23,23 +24,23 @@ Outcome<void> FileSystem::adopt(const Caller& caller, int path) const {
   return {};
 }
 
-Outcome<void> FileSystem::reply_made(const Caller& caller, const Inode& parent, const Name& name,
+Outcome<void> FileSystem::reply_made(const Caller& caller, const Inode& parent, const fuse::Name& name,
                                      ReplyBody& out) {
   auto path = TRY(child(parent, name.c_str(), O_PATH));
   TRY(adopt(caller, path.get()));
   auto found = TRY(introduce(parent, name.view(), std::move(path)));
-  out.put(bytes_of(entry_of(*found.inode, found.info)));
+  out.put(fuse::bytes_of(entry_of(*found.inode, found.info)));
   return {};
 }
 
-Outcome<void> FileSystem::run(const Caller& caller, const Lookup& in, ReplyBody& out) {
+Outcome<void> FileSystem::run(const Caller& caller, const fuse::Lookup& in, ReplyBody& out) {
   auto parent = TRY(inodes_.find(caller.nodeid));
   auto found = TRY(look_up(*parent, in.name.c_str()));
-  out.put(bytes_of(entry_of(*found.inode, found.info)));
+  out.put(fuse::bytes_of(entry_of(*found.inode, found.info)));
   return {};
 }
 
-Outcome<void> FileSystem::run(const Caller& caller, const MakeNode& in, ReplyBody& out) {
+Outcome<void> FileSystem::run(const Caller& caller, const fuse::MakeNode& in, ReplyBody& out) {
   if ((in.mode & S_IFMT) != S_IFREG && (in.mode & S_IFMT) != 0) return refuse(EPERM);
   auto parent = TRY(inodes_.find(caller.nodeid));
   TRY(child(*parent, in.name.c_str(), O_WRONLY | O_CREAT | O_EXCL, in.mode & kSettableMode));
@@ -48,7 +49,7 @@ Outcome<void> FileSystem::run(const Caller& caller, const MakeNode& in, ReplyBod
   return done;
 }
 
-Outcome<void> FileSystem::run(const Caller& caller, const MakeDir& in, ReplyBody& out) {
+Outcome<void> FileSystem::run(const Caller& caller, const fuse::MakeDir& in, ReplyBody& out) {
   auto parent = TRY(inodes_.find(caller.nodeid));
   if (::mkdirat(parent->handle.get(), in.name.c_str(), in.mode & kSettableMode) != 0) return refuse_errno();
   auto done = reply_made(caller, *parent, in.name, out);
@@ -56,7 +57,7 @@ Outcome<void> FileSystem::run(const Caller& caller, const MakeDir& in, ReplyBody
   return done;
 }
 
-Outcome<void> FileSystem::run(const Caller& caller, const Symlink& in, ReplyBody& out) {
+Outcome<void> FileSystem::run(const Caller& caller, const fuse::Symlink& in, ReplyBody& out) {
   auto parent = TRY(inodes_.find(caller.nodeid));
   if (::symlinkat(in.target.data(), parent->handle.get(), in.name.c_str()) != 0) return refuse_errno();
   // What stands there now may already be a job's link: it is the client's only with the client's target.
@@ -69,7 +70,7 @@ Outcome<void> FileSystem::run(const Caller& caller, const Symlink& in, ReplyBody
   return done;
 }
 
-Outcome<void> FileSystem::run(const Caller& caller, const Link& in, ReplyBody& out) {
+Outcome<void> FileSystem::run(const Caller& caller, const fuse::Link& in, ReplyBody& out) {
   auto parent = TRY(inodes_.find(caller.nodeid));
   auto source = TRY(inodes_.find(in.source));
   if (S_ISDIR(source->type)) return refuse(EPERM);
@@ -84,17 +85,17 @@ Outcome<void> FileSystem::run(const Caller& caller, const Link& in, ReplyBody& o
       host_links_->placed(source->number, (*known)->number, parent->number);
   }
   auto found = TRY(look_up(*parent, in.name.c_str()));
-  out.put(bytes_of(entry_of(*found.inode, found.info)));
+  out.put(fuse::bytes_of(entry_of(*found.inode, found.info)));
   return {};
 }
 
-Outcome<void> FileSystem::run(const Caller& caller, const Unlink& in, ReplyBody&) {
+Outcome<void> FileSystem::run(const Caller& caller, const fuse::Unlink& in, ReplyBody&) {
   auto parent = TRY(inodes_.find(caller.nodeid));
   if (::unlinkat(parent->handle.get(), in.name.c_str(), 0) != 0) return refuse_errno();
   return {};
 }
 
-Outcome<void> FileSystem::run(const Caller& caller, const RemoveDir& in, ReplyBody&) {
+Outcome<void> FileSystem::run(const Caller& caller, const fuse::RemoveDir& in, ReplyBody&) {
   auto parent = TRY(inodes_.find(caller.nodeid));
   if (::unlinkat(parent->handle.get(), in.name.c_str(), AT_REMOVEDIR) == 0) return {};
   if (errno != ENOTEMPTY) return refuse_errno();
@@ -104,7 +105,7 @@ Outcome<void> FileSystem::run(const Caller& caller, const RemoveDir& in, ReplyBo
 }
 
 // Empties a directory that looks empty to the client, who could not remove it otherwise.
-Outcome<void> FileSystem::remove_hidden(const Inode& parent, const Name& name) {
+Outcome<void> FileSystem::remove_hidden(const Inode& parent, const fuse::Name& name) {
   auto path = TRY(child(parent, name.c_str(), O_PATH | O_DIRECTORY));
   struct stat info{};
   if (::fstat(path.get(), &info) != 0) return refuse_errno();
@@ -126,7 +127,7 @@ Outcome<void> FileSystem::remove_hidden(const Inode& parent, const Name& name) {
   return {};
 }
 
-Outcome<void> FileSystem::run(const Caller& caller, const Rename& in, ReplyBody&) {
+Outcome<void> FileSystem::run(const Caller& caller, const fuse::Rename& in, ReplyBody&) {
   constexpr std::uint32_t kKnown = RENAME_NOREPLACE | RENAME_EXCHANGE;
   if ((in.flags & ~kKnown) != 0 || in.flags == kKnown) return refuse(EINVAL);
   auto from = TRY(inodes_.find(caller.nodeid));
@@ -140,7 +141,8 @@ Outcome<void> FileSystem::run(const Caller& caller, const Rename& in, ReplyBody&
 }
 
 // The client's kernel renames its own entry without asking again: its new name must be known here too.
-void FileSystem::moved(const Inode& from, const Name& old_name, const Inode& to, const Name& new_name) {
+void FileSystem::moved(const Inode& from, const fuse::Name& old_name, const Inode& to,
+                       const fuse::Name& new_name) {
   struct stat info{};
   if (::fstatat(to.handle.get(), new_name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) return;
   if (S_ISLNK(info.st_mode)) host_links_->placed(info.st_ino, from.number, to.number);
@@ -150,14 +152,14 @@ void FileSystem::moved(const Inode& from, const Name& old_name, const Inode& to,
   inodes_.name(*inode, to.id, new_name.view());
 }
 
-Outcome<void> FileSystem::run(const Caller& caller, const Forget& in, ReplyBody&) {
+Outcome<void> FileSystem::run(const Caller& caller, const fuse::Forget& in, ReplyBody&) {
   inodes_.forget(caller.nodeid, in.count);
   return {};
 }
 
-Outcome<void> FileSystem::run(const Caller&, const BatchForget& in, ReplyBody&) {
+Outcome<void> FileSystem::run(const Caller&, const fuse::BatchForget& in, ReplyBody&) {
   for (std::size_t at = 0; at < in.entries.size(); at += sizeof(fuse_forget_one)) {
-    auto one = load<fuse_forget_one>(in.entries, at);
+    auto one = fuse::load<fuse_forget_one>(in.entries, at);
     inodes_.forget(one.nodeid, one.nlookup);
   }
   return {};

@@ -2,81 +2,9 @@
 
 #include <poll.h>
 
-#include "share/wire.h"
-#include "sys/dir.h"
+#include "fuse/notification.h"
 
 namespace cloister::share {
-
-namespace {
-
-constexpr std::int32_t kFence = 0;  // FUSE's own codes start at 1
-
-Bytes start(std::int32_t code, std::size_t body) {
-  fuse_out_header header{};
-  header.len = static_cast<std::uint32_t>(sizeof header + body);
-  header.error = code;
-  return to_bytes(bytes_of(header));
-}
-
-Status check_entry(ByteView body) {
-  if (body.size() < sizeof(fuse_notify_inval_entry_out))
-    return fail(ErrorKind::invalid, "an invalidation cut short");
-  auto head = load<fuse_notify_inval_entry_out>(body);
-  auto name = as_text(body.subspan(sizeof head));
-  if (head.flags != 0 || name.empty() || name.size() - 1 != head.namelen || name.back() != '\0') {
-    return fail(ErrorKind::invalid, "an invalidation of another shape");
-  }
-  return sys::check_component(name.substr(0, head.namelen));
-}
-
-}  // namespace
-
-Bytes encode_inval_inode(NodeId node) {
-  // From offset 0 to the end: attributes and every cached page.
-  fuse_notify_inval_inode_out body{.ino = node, .off = 0, .len = 0};
-  auto out = start(FUSE_NOTIFY_INVAL_INODE, sizeof body);
-  append(out, bytes_of(body));
-  return out;
-}
-
-Bytes encode_inval_entry(NodeId parent, std::string_view name) {
-  fuse_notify_inval_entry_out body{
-      .parent = parent, .namelen = static_cast<std::uint32_t>(name.size()), .flags = 0};
-  auto out = start(FUSE_NOTIFY_INVAL_ENTRY, sizeof body + name.size() + 1);
-  append(out, bytes_of(body));
-  append(out, as_bytes(name));
-  out.push_back(0);
-  return out;
-}
-
-Bytes encode_fence(std::uint64_t number) {
-  auto out = start(kFence, sizeof number);
-  append(out, bytes_of(number));
-  return out;
-}
-
-Result<NotificationKind> check_notification(ByteView message) {
-  if (message.size() < sizeof(fuse_out_header)) return fail(ErrorKind::invalid, "a notification cut short");
-  auto header = load<fuse_out_header>(message);
-  if (header.len != message.size() || header.unique != 0)
-    return fail(ErrorKind::invalid, "not a notification");
-  auto body = message.subspan(sizeof header);
-  if (header.error == kFence && message.size() == kFenceBytes) return NotificationKind::fence;
-  if (header.error == FUSE_NOTIFY_INVAL_INODE && body.size() == sizeof(fuse_notify_inval_inode_out)) {
-    return NotificationKind::inval_inode;
-  }
-  if (header.error == FUSE_NOTIFY_INVAL_ENTRY) {
-    TRY(check_entry(body));
-    return NotificationKind::inval_entry;
-  }
-  return fail(ErrorKind::invalid, "a notification of code {} and {} bytes", header.error, message.size());
-}
-
-Result<std::uint64_t> decode_fence(ByteView message) {
-  if (TRY(check_notification(message)) != NotificationKind::fence)
-    return fail(ErrorKind::invalid, "not a fence");
-  return load<std::uint64_t>(message, sizeof(fuse_out_header));
-}
 
 void Notifier::set(std::unique_ptr<sys::Stream> lane) {
   std::lock_guard lock(mutex_);
@@ -90,7 +18,7 @@ Status Notifier::deliver(const std::vector<Bytes>& messages, sys::Deadline deadl
   if (broken_) return fail(ErrorKind::unavailable, "the client stopped reading its invalidations");
   Bytes all;
   for (const auto& message : messages) append(all, message);
-  append(all, encode_fence(++fence_));
+  append(all, fuse::encode_fence(++fence_));
   lane_->set_deadline(deadline);
   if (auto sent = lane_->write_all(all); !sent) {
     broken_ = true;  // a part of a message may have gone: nothing after it would be understood
@@ -101,13 +29,13 @@ Status Notifier::deliver(const std::vector<Bytes>& messages, sys::Deadline deadl
 
 // Fences of earlier deliveries that gave up waiting may come first.
 Status Notifier::await_fence(std::uint64_t number, sys::Deadline deadline) {
-  ByteArray<kFenceBytes> bytes;
+  ByteArray<fuse::kFenceBytes> bytes;
   for (;;) {
     // A deadline between two fences leaves the lane usable; one inside a fence does not.
     TRY(sys::wait_for(lane_->descriptor(), POLLIN, deadline, "confirm invalidations"));
     broken_ = true;
     TRY(sys::read_exactly(*lane_, bytes));
-    auto seen = TRY(decode_fence(bytes));
+    auto seen = TRY(fuse::decode_fence(bytes));
     if (seen > number) return fail(ErrorKind::invalid, "the client confirmed what was not sent");
     broken_ = false;
     if (seen == number) return {};

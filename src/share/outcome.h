@@ -1,29 +1,12 @@
-// Outcome: what an operation on the shared folder answers: a value, or the errno value that FUSE carries to
-// the caller. The kernel's own numbers must arrive unchanged, so this room speaks them instead of Error
-// inside the server.
+// This room's operations answer with errno values, as FUSE carries them (fuse/outcome.h).
 #pragma once
 
-#include <cerrno>
-#include <expected>
-
-#include "base/result.h"
+#include "fuse/outcome.h"
 
 namespace cloister::share {
 
-struct Errno {
-  int value = EIO;
-  bool operator==(const Errno&) const = default;
-};
-
-template <class T>
-using Outcome = std::expected<T, Errno>;
-
-[[nodiscard]] inline std::unexpected<Errno> refuse(int number) {
-  return std::unexpected(Errno{number});
-}
-// The current errno.
-[[nodiscard]] inline std::unexpected<Errno> refuse_errno() {
-  return refuse(errno);
-}
+using fuse::Outcome;
+using fuse::refuse;
+using fuse::refuse_errno;
 
 }  // namespace cloister::share

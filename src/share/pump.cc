@@ -13,11 +13,14 @@
 #include <mutex>
 #include <thread>
 
-#include "share/init.h"
+#include "fuse/init.h"
+#include "fuse/limits.h"
+#include "fuse/notification.h"
+#include "fuse/reply_check.h"
+#include "fuse/request.h"
+#include "fuse/wire.h"
+#include "share/limits.h"
 #include "share/notify.h"
-#include "share/reply_check.h"
-#include "share/request.h"
-#include "share/wire.h"
 
 namespace cloister::share {
 
@@ -117,8 +120,8 @@ class Lane {
         options_(options),
         presentation_{options.ownership == Ownership::keep, options.uid, options.gid},
         run_(run),
-        reader_(stream, sizeof(fuse_out_header), kMaxMessage),
-        request_(kMaxMessage) {}
+        reader_(stream, sizeof(fuse_out_header), fuse::kMaxMessage),
+        request_(fuse::kMaxMessage) {}
 
   Status watch(int fd, std::uint32_t events) {
     epoll_event event{.events = events, .data = {.fd = fd}};
@@ -153,31 +156,31 @@ class Lane {
   }
 
   void handle(MutableByteView request) {
-    auto outstanding = outstanding_of(request);
-    if (int error = answered_here(request); error != 0) return answer_error(outstanding.unique, error);
+    auto outstanding = fuse::outstanding_of(request);
+    if (int error = fuse::answered_here(request); error != 0) return answer_error(outstanding.unique, error);
     if (!run_.broken()) {
       auto exchanged = exchange(outstanding, request);
       if (exchanged) return;
       run_.fail_with(std::move(exchanged).error());
     }
-    if (has_reply(outstanding.opcode)) answer_error(outstanding.unique, EIO);
+    if (fuse::has_reply(outstanding.opcode)) answer_error(outstanding.unique, EIO);
   }
 
-  Status exchange(const Outstanding& outstanding, MutableByteView request) {
-    prepare_request(request, presentation_);
+  Status exchange(const fuse::Outstanding& outstanding, MutableByteView request) {
+    fuse::prepare_request(request, presentation_);
     stream_.set_deadline(sys::Deadline::after(options_.reply_timeout));
     TRY(stream_.write_all(request).context("send to the enclave"));
-    if (!has_reply(outstanding.opcode)) return {};
+    if (!fuse::has_reply(outstanding.opcode)) return {};
     auto reply = TRY(reader_.next().context("receive from the enclave"));
     if (!reply) return fail(ErrorKind::unavailable, "the enclave closed the shared folder");
-    TRY(check_reply(outstanding, *reply, presentation_).context("the enclave's reply"));
+    TRY(fuse::check_reply(outstanding, *reply, presentation_).context("the enclave's reply"));
     if (options_.traffic != nullptr) count(*options_.traffic, outstanding, *reply);
     return write_reply(*reply);
   }
 
-  static void count(Traffic& traffic, const Outstanding& outstanding, ByteView reply) {
+  static void count(Traffic& traffic, const fuse::Outstanding& outstanding, ByteView reply) {
     ++traffic.requests;
-    if (load<fuse_out_header>(reply).error != 0) return;
+    if (fuse::load<fuse_out_header>(reply).error != 0) return;
     if (outstanding.opcode == FUSE_READ) traffic.bytes_read += reply.size() - sizeof(fuse_out_header);
     if (outstanding.opcode == FUSE_WRITE) traffic.bytes_written += outstanding.asked;
   }
@@ -191,7 +194,7 @@ class Lane {
 
   void answer_error(std::uint64_t unique, int error) const {
     fuse_out_header header{.len = sizeof header, .error = -error, .unique = unique};
-    static_cast<void>(write_reply(bytes_of(header)).has_value());
+    static_cast<void>(write_reply(fuse::bytes_of(header)).has_value());
   }
 
   int device_;
@@ -199,9 +202,9 @@ class Lane {
   sys::Fd epoll_;
   sys::Stream& stream_;
   const PumpOptions& options_;
-  Presentation presentation_;
+  fuse::Presentation presentation_;
   Run& run_;
-  MessageReader reader_;
+  fuse::MessageReader reader_;
   Bytes request_;
 };
 
@@ -222,18 +225,18 @@ class Notifications {
 
  private:
   Status loop() {
-    MessageReader reader(stream_, sizeof(fuse_out_header), kMaxNotification);
+    fuse::MessageReader reader(stream_, sizeof(fuse_out_header), fuse::kMaxNotification);
     for (;;) {
       auto message = TRY(reader.next().context("the enclave's notifications"));
       if (!message) return fail(ErrorKind::unavailable, "the enclave closed the shared folder");
-      auto kind = TRY(check_notification(*message).context("the enclave's notification"));
-      if (kind == NotificationKind::fence) {
+      auto kind = TRY(fuse::check_notification(*message).context("the enclave's notification"));
+      if (kind == fuse::NotificationKind::fence) {
         stream_.set_deadline(sys::Deadline::after(kReplyTimeout));
         TRY(stream_.write_all(*message).context("confirm the enclave's notifications"));
         stream_.set_deadline({});
         continue;
       }
-      if (kind == NotificationKind::inval_entry && expire_only_) expire_only(*message);
+      if (kind == fuse::NotificationKind::inval_entry && expire_only_) expire_only(*message);
       // ENOENT: the kernel does not know the node or name any more. Nothing else is worth ending the mount
       // for.
       static_cast<void>(!::write(device_, message->data(), message->size()));
@@ -244,9 +247,9 @@ class Notifications {
   // stays.
   static void expire_only(MutableByteView message) {
     auto body = message.subspan(sizeof(fuse_out_header));
-    auto head = load<fuse_notify_inval_entry_out>(body);
+    auto head = fuse::load<fuse_notify_inval_entry_out>(body);
     head.flags = FUSE_EXPIRE_ONLY;
-    store(body, head);
+    fuse::store(body, head);
   }
 
   int device_;
@@ -257,13 +260,14 @@ class Notifications {
 
 // Waits for the kernel's first request and answers it.
 Result<bool> initialise(int device, const PumpOptions& options) {
-  Bytes request(kMaxMessage);
+  Bytes request(fuse::kMaxMessage);
   for (;;) {
     TRY(sys::wait_for(device, POLLIN, sys::Deadline::after(kHelloTimeout), "the kernel's FUSE_INIT"));
     ssize_t n = ::read(device, request.data(), request.size());
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) continue;
     if (n < 0) return fail_errno("read /dev/fuse");
-    auto answer = TRY(answer_init(ByteView(request).first(static_cast<std::size_t>(n)), options.max_write));
+    auto answer =
+        TRY(fuse::answer_init(ByteView(request).first(static_cast<std::size_t>(n)), options.max_write));
     if (::write(device, answer.reply.data(), answer.reply.size()) < 0) return fail_errno("answer FUSE_INIT");
     return answer.expire_only;
   }
@@ -304,8 +308,8 @@ Status pump(Mount& mount, Lanes lanes, const PumpOptions& options) {
   if (lanes.requests.empty() || lanes.requests.size() > kMaxLanes) {
     return fail(ErrorKind::invalid, "{} request lanes (1 to {} allowed)", lanes.requests.size(), kMaxLanes);
   }
-  if (options.max_write == 0 || options.max_write > kMaxWrite) {
-    return fail(ErrorKind::invalid, "{} bytes per write (at most {})", options.max_write, kMaxWrite);
+  if (options.max_write == 0 || options.max_write > fuse::kMaxWrite) {
+    return fail(ErrorKind::invalid, "{} bytes per write (at most {})", options.max_write, fuse::kMaxWrite);
   }
   auto expire_only = initialise(mount.descriptor(), options);
   if (!expire_only) {

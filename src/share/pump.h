@@ -9,6 +9,7 @@
 #include <memory>
 #include <vector>
 
+#include "fuse/limits.h"
 #include "share/limits.h"
 #include "share/mount.h"
 #include "sys/stream.h"
@@ -33,7 +34,7 @@ struct PumpOptions {
   Ownership ownership = Ownership::mounting_user;
   uid_t uid = 0;  // whom files show as; the caller's own, normally
   gid_t gid = 0;
-  std::uint32_t max_write = kMaxWrite;  // the lower of ours and HelloReply::max_write
+  std::uint32_t max_write = fuse::kMaxWrite;  // the lower of ours and HelloReply::max_write
   sys::milliseconds reply_timeout = kReplyTimeout;
   Traffic* traffic = nullptr;  // counted here, if given; outlives the pump
 };

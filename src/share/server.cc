@@ -2,10 +2,11 @@
 
 #include <atomic>
 
+#include "fuse/limits.h"
+#include "fuse/request.h"
+#include "fuse/wire.h"
 #include "share/filesystem.h"
 #include "share/notify.h"
-#include "share/request.h"
-#include "share/wire.h"
 
 namespace cloister::share {
 
@@ -28,7 +29,7 @@ Server::Server(std::unique_ptr<FileSystem> fs)
 Server::~Server() = default;
 
 Result<std::size_t> Server::answer(ByteView request, MutableByteView reply) {
-  auto header = decode_header(request);
+  auto header = fuse::decode_header(request);
   if (!header) {
     ++counters_->malformed;
     return std::unexpected(std::move(header).error());
@@ -36,9 +37,9 @@ Result<std::size_t> Server::answer(ByteView request, MutableByteView reply) {
   ++counters_->requests;
   ReplyBody body(reply.subspan(sizeof(fuse_out_header)));
   auto done = [&]() -> Outcome<void> {
-    return fs_->run(*header, TRY(decode_body(*header, request)), body);
+    return fs_->run(*header, TRY(fuse::decode_body(*header, request)), body);
   }();
-  if (!has_reply(header->opcode)) return 0;
+  if (!fuse::has_reply(header->opcode)) return 0;
   fuse_out_header out{.len = sizeof(fuse_out_header), .error = 0, .unique = header->unique};
   if (done) {
     out.len += static_cast<std::uint32_t>(body.size());
@@ -49,13 +50,13 @@ Result<std::size_t> Server::answer(ByteView request, MutableByteView reply) {
     ++counters_->errors;
     out.error = -done.error().value;
   }
-  store(reply, out);
+  fuse::store(reply, out);
   return out.len;
 }
 
 void Server::serve_lane(sys::Stream& lane) {
-  MessageReader reader(lane, sizeof(fuse_in_header), kMaxMessage);
-  Bytes reply(kMaxMessage);
+  fuse::MessageReader reader(lane, sizeof(fuse_in_header), fuse::kMaxMessage);
+  Bytes reply(fuse::kMaxMessage);
   for (;;) {
     auto request = reader.next();
     if (!request || !request->has_value()) return;

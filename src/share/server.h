@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "base/bytes.h"
+#include "fuse/limits.h"
 #include "share/limits.h"
 #include "sys/dir.h"
 #include "sys/stream.h"
@@ -50,7 +51,7 @@ class Server {
   void serve_lane(sys::Fd lane);
 
   // One request: writes the reply and returns its length, 0 where FUSE has none. invalid: not a FUSE message;
-  // close the lane. `reply` has room for kMaxMessage bytes.
+  // close the lane. `reply` has room for fuse::kMaxMessage bytes.
   Result<std::size_t> answer(ByteView request, MutableByteView reply);
 
   // The lane that carries invalidations; a new one replaces the old.

@@ -5,6 +5,8 @@
 #include <sys/socket.h>
 #include <sys/xattr.h>
 
+#include "fuse/notification.h"
+#include "fuse/wire.h"
 #include "share/notify.h"
 #include "share/test_client.h"
 
@@ -73,7 +75,7 @@ TEST_F(ShareTest, NodeNumbersAreCountedAndNeverReused) {
   send(make_request(FUSE_FORGET, node, with(fuse_forget_in{.nlookup = 1})));
   EXPECT_EQ(ask(FUSE_GETATTR, node, with(fuse_getattr_in{})).error, 0);
   auto batch = with(fuse_batch_forget_in{.count = 1});
-  append(batch, bytes_of(fuse_forget_one{.nodeid = node, .nlookup = 1}));
+  append(batch, fuse::bytes_of(fuse_forget_one{.nodeid = node, .nlookup = 1}));
   send(make_request(FUSE_BATCH_FORGET, 0, batch));
   EXPECT_EQ(ask(FUSE_GETATTR, node, with(fuse_getattr_in{})).error, ESTALE);
   EXPECT_GT(node_of("a"), node);
@@ -170,7 +172,7 @@ TEST_F(ShareTest, ListsOnWhileEntriesVanish) {
         ask(FUSE_READDIR, FUSE_ROOT_ID, with(fuse_read_in{.fh = handle, .offset = offset, .size = 512}));
     if (part.body.empty()) break;
     for (std::size_t at = 0; at < part.body.size();) {
-      auto head = load<fuse_dirent>(part.body, at);
+      auto head = fuse::load<fuse_dirent>(part.body, at);
       std::string name(as_text(ByteView(part.body).subspan(at + FUSE_NAME_OFFSET, head.namelen)));
       if (name != "." && name != "..")
         seen += ask(FUSE_UNLINK, FUSE_ROOT_ID, name_bytes(name)).error == 0 ? 1 : 0;
@@ -270,20 +272,20 @@ class InvalidationTest : public ShareTest {
   }
   std::vector<std::string> confirm() {
     std::vector<std::string> out;
-    MessageReader reader(*client_, sizeof(fuse_out_header), kMaxNotification);
+    fuse::MessageReader reader(*client_, sizeof(fuse_out_header), fuse::kMaxNotification);
     for (;;) {
       auto message = reader.next();
       if (!message || !message->has_value()) return {"nothing"};
       auto body = (*message)->subspan(sizeof(fuse_out_header));
-      auto kind = check_notification(**message).value();
-      if (kind == NotificationKind::fence) {
+      auto kind = fuse::check_notification(**message).value();
+      if (kind == fuse::NotificationKind::fence) {
         EXPECT_TRUE(client_->write_all(**message).has_value());
         return out;
       }
-      if (kind == NotificationKind::inval_inode) {
-        out.push_back("inode " + std::to_string(load<fuse_notify_inval_inode_out>(body).ino));
+      if (kind == fuse::NotificationKind::inval_inode) {
+        out.push_back("inode " + std::to_string(fuse::load<fuse_notify_inval_inode_out>(body).ino));
       } else {
-        auto head = load<fuse_notify_inval_entry_out>(body);
+        auto head = fuse::load<fuse_notify_inval_entry_out>(body);
         out.push_back("entry " + std::to_string(head.parent) + " " +
                       std::string(as_text(body.subspan(sizeof head, head.namelen))));
       }
@@ -341,7 +343,7 @@ TEST_F(InvalidationTest, GivesUpOnASilentClientAndGoesOnWithALateOne) {
 }
 
 TEST_F(InvalidationTest, RefusesAForgedConfirmation) {
-  EXPECT_TRUE(client_->write_all(encode_fence(77)).has_value());
+  EXPECT_TRUE(client_->write_all(fuse::encode_fence(77)).has_value());
   EXPECT_FALSE(server_->invalidate_changed().has_value());
   EXPECT_FALSE(server_->invalidate_changed().has_value());
 }

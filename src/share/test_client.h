@@ -15,8 +15,10 @@
 #include <thread>
 #include <vector>
 
+#include "fuse/limits.h"
+#include "fuse/test_messages.h"
+#include "fuse/wire.h"
 #include "share/server.h"
-#include "share/wire.h"
 #include "sys/fd.h"
 
 namespace cloister::share {
@@ -58,34 +60,13 @@ struct Answer {
       ADD_FAILURE() << "a reply of " << body.size() << " bytes";
       return T{};
     }
-    return load<T>(body, offset);
+    return fuse::load<T>(body, offset);
   }
 };
 
-inline Bytes name_bytes(std::string_view name) {
-  auto out = to_bytes(name);
-  out.push_back(0);
-  return out;
-}
-
-inline Bytes make_request(std::uint32_t opcode, std::uint64_t node, const Bytes& body,
-                          std::uint64_t unique = 2) {
-  fuse_in_header header{};
-  header.len = static_cast<std::uint32_t>(sizeof header + body.size());
-  header.opcode = opcode;
-  header.unique = unique;
-  header.nodeid = node;
-  auto out = to_bytes(bytes_of(header));
-  append(out, body);
-  return out;
-}
-
-template <class T>
-Bytes with(const T& head, std::initializer_list<std::string_view> names = {}) {
-  auto out = to_bytes(bytes_of(head));
-  for (auto name : names) append(out, name_bytes(name));
-  return out;
-}
+using fuse::make_request;
+using fuse::name_bytes;
+using fuse::with;
 
 // A server on a temporary directory, asked over a lane as the pump would.
 class ShareTest : public testing::Test {
@@ -100,7 +81,7 @@ class ShareTest : public testing::Test {
     auto pair = sys::make_socket_pair(SOCK_STREAM).value();
     lane_ = std::make_unique<sys::FdStream>(std::move(pair.first));
     lane_->set_deadline(sys::Deadline::after(sys::seconds(10)));
-    reader_ = std::make_unique<MessageReader>(*lane_, sizeof(fuse_out_header), kMaxMessage);
+    reader_ = std::make_unique<fuse::MessageReader>(*lane_, sizeof(fuse_out_header), fuse::kMaxMessage);
     thread_ = std::thread([this, fd = pair.second.release()] { server_->serve_lane(sys::Fd(fd)); });
   }
   void stop() {
@@ -116,7 +97,7 @@ class ShareTest : public testing::Test {
       ADD_FAILURE() << "no reply";
       return {.error = -1, .body = {}};
     }
-    auto header = load<fuse_out_header>(**reply);
+    auto header = fuse::load<fuse_out_header>(**reply);
     EXPECT_EQ(header.unique, unique);
     EXPECT_LE(header.error, 0);
     return {.error = -header.error, .body = to_bytes((*reply)->subspan(sizeof header))};
@@ -178,7 +159,7 @@ class ShareTest : public testing::Test {
       if (part.body.empty()) break;
       auto before = plus ? sizeof(fuse_entry_out) : 0;
       for (std::size_t at = 0; at < part.body.size();) {
-        auto head = load<fuse_dirent>(part.body, at + before);
+        auto head = fuse::load<fuse_dirent>(part.body, at + before);
         names.emplace_back(
             as_text(ByteView(part.body).subspan(at + before + FUSE_NAME_OFFSET, head.namelen)));
         offset = head.off;
@@ -192,7 +173,7 @@ class ShareTest : public testing::Test {
   TemporaryDirectory root;
   std::unique_ptr<Server> server_;
   std::unique_ptr<sys::FdStream> lane_;
-  std::unique_ptr<MessageReader> reader_;
+  std::unique_ptr<fuse::MessageReader> reader_;
   std::thread thread_;
   std::uint64_t unique_ = 0;
 };

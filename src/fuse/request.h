@@ -9,9 +9,9 @@
 #include <variant>
 
 #include "base/bytes.h"
-#include "share/outcome.h"
+#include "fuse/outcome.h"
 
-namespace cloister::share {
+namespace cloister::fuse {
 
 // One checked path component. A NUL stands after it in the message, so that c_str() goes straight to a system
 // call.
@@ -148,4 +148,4 @@ Outcome<Body> decode_body(const fuse_in_header& header, ByteView message);
 // FORGET and BATCH_FORGET are never answered.
 bool has_reply(std::uint32_t opcode);
 
-}  // namespace cloister::share
+}  // namespace cloister::fuse

@@ -1,11 +1,14 @@
 // Forged replies and notifications against the client's judgement of them.
-#include "share/reply_check.h"
+#include "fuse/reply_check.h"
 
-#include "share/init.h"
-#include "share/notify.h"
-#include "share/test_client.h"
+#include <gtest/gtest.h>
+#include <sys/stat.h>
 
-namespace cloister::share {
+#include "fuse/init.h"
+#include "fuse/notification.h"
+#include "fuse/test_messages.h"
+
+namespace cloister::fuse {
 namespace {
 
 constexpr std::uint64_t kUnique = 42;
@@ -263,4 +266,4 @@ TEST(Init, OffersNothingThatTheKernelLacks) {
 }
 
 }  // namespace
-}  // namespace cloister::share
+}  // namespace cloister::fuse

@@ -1,6 +1,6 @@
-#include "share/wire.h"
+#include "fuse/wire.h"
 
-namespace cloister::share {
+namespace cloister::fuse {
 
 MessageReader::MessageReader(sys::Stream& stream, std::size_t least, std::size_t most)
     : stream_(stream), least_(least), most_(most), buffer_(most) {}
@@ -32,4 +32,4 @@ Result<std::optional<MutableByteView>> MessageReader::next() {
   return message;
 }
 
-}  // namespace cloister::share
+}  // namespace cloister::fuse

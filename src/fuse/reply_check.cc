@@ -1,4 +1,4 @@
-#include "share/reply_check.h"
+#include "fuse/reply_check.h"
 
 #include <dirent.h>
 #include <sys/stat.h>
@@ -7,12 +7,12 @@
 #include <cerrno>
 #include <limits>
 
-#include "share/limits.h"
-#include "share/request.h"
-#include "share/wire.h"
+#include "fuse/limits.h"
+#include "fuse/request.h"
+#include "fuse/wire.h"
 #include "sys/dir.h"
 
-namespace cloister::share {
+namespace cloister::fuse {
 
 namespace {
 
@@ -279,4 +279,4 @@ Status check_reply(const Outstanding& request, MutableByteView reply, const Pres
   return check_body(request, body, presentation);
 }
 
-}  // namespace cloister::share
+}  // namespace cloister::fuse

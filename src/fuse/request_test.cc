@@ -1,9 +1,10 @@
-#include "share/request.h"
+#include "fuse/request.h"
 
-#include "share/links.h"
-#include "share/test_client.h"
+#include <gtest/gtest.h>
 
-namespace cloister::share {
+#include "fuse/test_messages.h"
+
+namespace cloister::fuse {
 namespace {
 
 Outcome<Body> decode(std::uint32_t opcode, const Bytes& body) {
@@ -125,30 +126,5 @@ TEST(RequestBody, OnlyUserAttributesExist) {
   }
 }
 
-TEST(Climbs, CountsTheFrontAndRefusesTheRest) {
-  EXPECT_EQ(climbs("a/b"), 0U);
-  EXPECT_EQ(climbs("./a//b/"), 0U);
-  EXPECT_EQ(climbs(".."), 1U);
-  EXPECT_EQ(climbs(".././../a"), 2U);
-  EXPECT_EQ(climbs("..a/...b"), 0U);
-  for (std::string_view target : {"", "/", "/a", "a/..", "../a/../..", "a/../b"})
-    EXPECT_EQ(climbs(target), std::nullopt) << target;
-  EXPECT_EQ(climbs(std::string(kMaxSymlink + 1, 'a')), std::nullopt);
-  EXPECT_EQ(climbs(std::string_view("a\0b", 3)), std::nullopt);
-}
-
-TEST(HostLinks, AreOfOneInodeTargetAndPlace) {
-  HostLinks links;
-  links.made(10, 1, "/etc");
-  EXPECT_TRUE(links.is_host_made(10, 1, "/etc"));
-  EXPECT_FALSE(links.is_host_made(10, 2, "/etc"));
-  EXPECT_FALSE(links.is_host_made(10, 1, "/usr"));
-  EXPECT_FALSE(links.is_host_made(11, 1, "/etc"));
-  links.placed(10, 2, 3);  // from where it never was
-  EXPECT_FALSE(links.is_host_made(10, 3, "/etc"));
-  links.placed(10, 1, 3);
-  EXPECT_TRUE(links.is_host_made(10, 3, "/etc"));
-}
-
 }  // namespace
-}  // namespace cloister::share
+}  // namespace cloister::fuse

@@ -1,13 +1,13 @@
-#include "share/init.h"
+#include "fuse/init.h"
 
 #include <unistd.h>
 
 #include <algorithm>
 
-#include "share/limits.h"
-#include "share/wire.h"
+#include "fuse/limits.h"
+#include "fuse/wire.h"
 
-namespace cloister::share {
+namespace cloister::fuse {
 
 namespace {
 
@@ -63,4 +63,4 @@ Result<InitAnswer> answer_init(ByteView request, std::uint32_t max_write) {
   return answer;
 }
 
-}  // namespace cloister::share
+}  // namespace cloister::fuse

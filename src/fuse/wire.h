@@ -8,10 +8,10 @@
 #include <type_traits>
 
 #include "base/bytes.h"
-#include "share/limits.h"
+#include "fuse/limits.h"
 #include "sys/stream.h"
 
-namespace cloister::share {
+namespace cloister::fuse {
 
 // FUSE's structs have no implicit padding, so that all of their bytes are ours to send.
 template <class T>
@@ -54,4 +54,4 @@ class MessageReader {
   std::size_t end_ = 0;
 };
 
-}  // namespace cloister::share
+}  // namespace cloister::fuse

@@ -7,7 +7,7 @@
 
 #include "base/bytes.h"
 
-namespace cloister::share {
+namespace cloister::fuse {
 
 // How owners appear: as they are in the enclave, or all as one user of this machine.
 struct Presentation {
@@ -37,4 +37,4 @@ void prepare_request(MutableByteView request, const Presentation& presentation);
 // Rewrites the attributes in the reply as docs/formats/share.md says. invalid: not a reply to that request.
 Status check_reply(const Outstanding& request, MutableByteView reply, const Presentation& presentation);
 
-}  // namespace cloister::share
+}  // namespace cloister::fuse

@@ -1,12 +1,12 @@
-#include "share/request.h"
+#include "fuse/request.h"
 
 #include <fcntl.h>
 
-#include "share/limits.h"
-#include "share/wire.h"
+#include "fuse/limits.h"
+#include "fuse/wire.h"
 #include "sys/dir.h"
 
-namespace cloister::share {
+namespace cloister::fuse {
 
 namespace {
 
@@ -251,4 +251,4 @@ bool has_reply(std::uint32_t opcode) {
   return opcode != FUSE_FORGET && opcode != FUSE_BATCH_FORGET;
 }
 
-}  // namespace cloister::share
+}  // namespace cloister::fuse

@@ -3,7 +3,7 @@
 
 #include "base/bytes.h"
 
-namespace cloister::share {
+namespace cloister::fuse {
 
 struct InitAnswer {
   Bytes reply;               // as written to the device
@@ -13,4 +13,4 @@ struct InitAnswer {
 // `request` is the first message read from the device. invalid: not an INIT. unavailable: a kernel too old.
 Result<InitAnswer> answer_init(ByteView request, std::uint32_t max_write);
 
-}  // namespace cloister::share
+}  // namespace cloister::fuse

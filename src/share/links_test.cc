@@ -1,0 +1,36 @@
+#include "share/links.h"
+
+#include <gtest/gtest.h>
+
+#include "fuse/limits.h"
+
+namespace cloister::share {
+namespace {
+
+TEST(Climbs, CountsTheFrontAndRefusesTheRest) {
+  EXPECT_EQ(climbs("a/b"), 0U);
+  EXPECT_EQ(climbs("./a//b/"), 0U);
+  EXPECT_EQ(climbs(".."), 1U);
+  EXPECT_EQ(climbs(".././../a"), 2U);
+  EXPECT_EQ(climbs("..a/...b"), 0U);
+  for (std::string_view target : {"", "/", "/a", "a/..", "../a/../..", "a/../b"})
+    EXPECT_EQ(climbs(target), std::nullopt) << target;
+  EXPECT_EQ(climbs(std::string(fuse::kMaxSymlink + 1, 'a')), std::nullopt);
+  EXPECT_EQ(climbs(std::string_view("a\0b", 3)), std::nullopt);
+}
+
+TEST(HostLinks, AreOfOneInodeTargetAndPlace) {
+  HostLinks links;
+  links.made(10, 1, "/etc");
+  EXPECT_TRUE(links.is_host_made(10, 1, "/etc"));
+  EXPECT_FALSE(links.is_host_made(10, 2, "/etc"));
+  EXPECT_FALSE(links.is_host_made(10, 1, "/usr"));
+  EXPECT_FALSE(links.is_host_made(11, 1, "/etc"));
+  links.placed(10, 2, 3);  // from where it never was
+  EXPECT_FALSE(links.is_host_made(10, 3, "/etc"));
+  links.placed(10, 1, 3);
+  EXPECT_TRUE(links.is_host_made(10, 3, "/etc"));
+}
+
+}  // namespace
+}  // namespace cloister::share
