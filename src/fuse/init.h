@@ -2,6 +2,8 @@
 #pragma once
 
 #include "base/bytes.h"
+#include "base/result.h"
+#include "fuse/limits.h"
 
 namespace cloister::fuse {
 
@@ -10,7 +12,13 @@ struct InitAnswer {
   bool expire_only = false;  // INVAL_ENTRY may carry FUSE_EXPIRE_ONLY
 };
 
+struct InitOptions {
+  std::uint32_t max_write = kMaxWrite;
+  // Nobody else uses the share: this kernel keeps written pages and locks to itself.
+  bool exclusive = false;
+};
+
 // `request` is the first message read from the device. invalid: not an INIT. unavailable: a kernel too old.
-Result<InitAnswer> answer_init(ByteView request, std::uint32_t max_write);
+Result<InitAnswer> answer_init(ByteView request, const InitOptions& options);
 
 }  // namespace cloister::fuse

@@ -1,6 +1,7 @@
 #include "fuse/reply_check.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -8,6 +9,7 @@
 #include <limits>
 
 #include "fuse/limits.h"
+#include "fuse/protocol.h"
 #include "fuse/request.h"
 #include "fuse/wire.h"
 #include "sys/dir.h"
@@ -18,6 +20,8 @@ namespace {
 
 constexpr std::int32_t kMaxErrno = 511;  // what a FUSE kernel takes; the numbers above are its own
 constexpr std::uint32_t kOpenFlags = FOPEN_KEEP_CACHE | FOPEN_DIRECT_IO | FOPEN_NOFLUSH | FOPEN_CACHE_DIR;
+constexpr std::uint32_t kShownMode = S_IFMT | 01777;  // never setuid or setgid
+constexpr std::uint64_t kMaxOffset = std::numeric_limits<off_t>::max();
 constexpr std::uint32_t kNanoseconds = 1'000'000'000;
 constexpr std::uint32_t kBlockSize = 4096;  // the kernel computes with it: never the enclave's number
 
@@ -33,14 +37,19 @@ Status at_most(std::uint64_t size, std::uint64_t asked) {
   return {};
 }
 
+// Fifos and sockets are names only: what is written to them never leaves this machine's kernel. Devices are
+// not.
+Status check_kind(std::uint32_t mode, std::uint64_t size) {
+  if (!S_ISREG(mode) && !S_ISDIR(mode) && !S_ISLNK(mode) && !S_ISFIFO(mode) && !S_ISSOCK(mode)) {
+    return fail(ErrorKind::invalid, "a file of type {:o}", mode & S_IFMT);
+  }
+  if (size > kMaxOffset) return fail(ErrorKind::invalid, "a file of {} bytes", size);
+  return {};
+}
+
 Status check_attributes(fuse_attr& attr, const Presentation& presentation) {
-  if (!S_ISREG(attr.mode) && !S_ISDIR(attr.mode) && !S_ISLNK(attr.mode)) {
-    return fail(ErrorKind::invalid, "a file of type {:o}", attr.mode & S_IFMT);
-  }
-  if (attr.size > static_cast<std::uint64_t>(std::numeric_limits<off_t>::max())) {
-    return fail(ErrorKind::invalid, "a file of {} bytes", attr.size);
-  }
-  attr.mode &= S_IFMT | 01777;
+  TRY(check_kind(attr.mode, attr.size));
+  attr.mode &= kShownMode;
   attr.rdev = 0;
   attr.flags = 0;
   attr.blksize = kBlockSize;
@@ -56,6 +65,25 @@ Status check_attributes(fuse_attr& attr, const Presentation& presentation) {
 Status check_attr(MutableByteView body, const Presentation& presentation) {
   auto out = load<fuse_attr_out>(body);
   TRY(check_attributes(out.attr, presentation));
+  store(body, out);
+  return {};
+}
+
+Status check_statx(MutableByteView body, const Presentation& presentation) {
+  auto out = load<StatxOut>(body);
+  auto& stat = out.stat;
+  TRY(check_kind(stat.mode, stat.size));
+  stat.mode &= static_cast<std::uint16_t>(kShownMode);
+  stat.mask &= STATX_BASIC_STATS | STATX_BTIME;
+  stat.attributes = stat.attributes_mask = 0;
+  stat.rdev_major = stat.rdev_minor = stat.dev_major = stat.dev_minor = 0;
+  stat.blksize = kBlockSize;
+  for (auto* part : {&stat.atime, &stat.btime, &stat.ctime, &stat.mtime})
+    part->nanoseconds = std::min(part->nanoseconds, kNanoseconds - 1);
+  if (!presentation.keep_owners) {
+    stat.uid = presentation.uid;
+    stat.gid = presentation.gid;
+  }
   store(body, out);
   return {};
 }
@@ -101,7 +129,8 @@ Status check_statfs(ByteView body) {
 }
 
 Status check_dirent(const fuse_dirent& head, std::string_view name) {
-  if (head.type != DT_REG && head.type != DT_DIR && head.type != DT_LNK) {
+  if (head.type != DT_REG && head.type != DT_DIR && head.type != DT_LNK && head.type != DT_FIFO &&
+      head.type != DT_SOCK) {
     return fail(ErrorKind::invalid, "a directory entry of type {}", head.type);
   }
   if (name == "." || name == "..") return {};
@@ -153,7 +182,16 @@ Status check_created(MutableByteView body, const Presentation& presentation) {
 
 Status check_seek(ByteView body) {
   TRY(exactly(body, sizeof(fuse_lseek_out)));
-  return at_most(load<fuse_lseek_out>(body).offset, std::numeric_limits<off_t>::max());
+  return at_most(load<fuse_lseek_out>(body).offset, kMaxOffset);
+}
+
+Status check_lock(ByteView body) {
+  auto lock = load<fuse_lk_out>(body).lk;
+  if (lock.type != F_RDLCK && lock.type != F_WRLCK && lock.type != F_UNLCK)
+    return fail(ErrorKind::invalid, "a lock of type {}", lock.type);
+  if (lock.start > lock.end || lock.end > kMaxOffset)
+    return fail(ErrorKind::invalid, "a lock from {} to {}", lock.start, lock.end);
+  return {};
 }
 
 Status check_body(const Outstanding& request, MutableByteView body, const Presentation& presentation) {
@@ -169,6 +207,12 @@ Status check_body(const Outstanding& request, MutableByteView body, const Presen
     case FUSE_SETATTR:
       TRY(exactly(body, sizeof(fuse_attr_out)));
       return check_attr(body, presentation);
+    case kOpStatx:
+      TRY(exactly(body, sizeof(StatxOut)));
+      return check_statx(body, presentation);
+    case FUSE_GETLK:
+      TRY(exactly(body, sizeof(fuse_lk_out)));
+      return check_lock(body);
     case FUSE_CREATE:
     case FUSE_TMPFILE:
       return check_created(body, presentation);
@@ -195,6 +239,8 @@ Status check_body(const Outstanding& request, MutableByteView body, const Presen
       return check_xattr_list(body, request.asked);
     case FUSE_LSEEK:
       return check_seek(body);
+    case FUSE_FLUSH:
+    case FUSE_SETLK:
     case FUSE_UNLINK:
     case FUSE_RMDIR:
     case FUSE_RENAME:
@@ -243,7 +289,6 @@ Outstanding outstanding_of(ByteView request) {
 
 int answered_here(ByteView request) {
   auto header = load<fuse_in_header>(request);
-  if (header.opcode == FUSE_INTERRUPT) return ENOSYS;
   if (header.opcode != FUSE_GETXATTR) return 0;
   auto body = as_text(request.subspan(sizeof header));
   body.remove_prefix(std::min(body.size(), sizeof(fuse_getxattr_in)));
@@ -262,6 +307,16 @@ void prepare_request(MutableByteView request, const Presentation& presentation) 
   in.valid &= ~static_cast<std::uint32_t>(FATTR_UID | FATTR_GID);
   in.uid = in.gid = 0;
   store(body, in);
+}
+
+void widen_open(MutableByteView request) {
+  auto header = load<fuse_in_header>(request);
+  // FUSE_OPEN and FUSE_CREATE begin with the flags.
+  bool opens = header.opcode == FUSE_OPEN || header.opcode == FUSE_CREATE || header.opcode == FUSE_TMPFILE;
+  if (!opens || request.size() < sizeof header + sizeof(std::uint32_t)) return;
+  auto flags = load<std::uint32_t>(request, sizeof header);
+  if ((flags & O_ACCMODE) != O_WRONLY) return;
+  store(request, (flags & ~std::uint32_t{O_ACCMODE}) | O_RDWR, sizeof header);
 }
 
 Status check_reply(const Outstanding& request, MutableByteView reply, const Presentation& presentation) {

@@ -25,14 +25,18 @@ struct Outstanding {
 // The request is this machine's kernel's: trusted, its header complete.
 Outstanding outstanding_of(ByteView request);
 
-// The errno value with which the request is answered on this side of the lane, or 0: INTERRUPT, because no
-// request waits for more than memory; and attributes outside user.*, which exist for nobody. The kernel asks
-// for security.capability before the first write to any file: that question need not travel.
+// The errno value with which the request is answered on this side of the lane, or 0: attributes outside
+// user.* exist for nobody. The kernel asks for security.capability before the first write to any file: that
+// question need not travel.
 int answered_here(ByteView request);
 
 // Takes out of a request what the enclave need not know: pid, and ids unless owners are kept. A change of
 // owner is then no change; the rest of its SETATTR remains.
 void prepare_request(MutableByteView request, const Presentation& presentation);
+
+// With the writeback cache the kernel reads the pages around what it writes, through whatever handle it has:
+// an open for writing becomes one for reading too.
+void widen_open(MutableByteView request);
 
 // Rewrites the attributes in the reply as docs/formats/share.md says. invalid: not a reply to that request.
 Status check_reply(const Outstanding& request, MutableByteView reply, const Presentation& presentation);

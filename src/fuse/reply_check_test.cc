@@ -1,11 +1,13 @@
 // Forged replies and notifications against the client's judgement of them.
 #include "fuse/reply_check.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
 #include "fuse/init.h"
 #include "fuse/notification.h"
+#include "fuse/protocol.h"
 #include "fuse/test_messages.h"
 
 namespace cloister::fuse {
@@ -101,8 +103,8 @@ TEST(ReplyCheck, AttributesAreMadeHarmless) {
   EXPECT_EQ(seen.gid, 1001U);
 }
 
-TEST(ReplyCheck, NodesAreFilesDirectoriesAndLinks) {
-  for (std::uint32_t type : {S_IFCHR, S_IFBLK, S_IFIFO, S_IFSOCK, 0, S_IFREG | S_IFIFO}) {
+TEST(ReplyCheck, NodesAreNoDevices) {
+  for (std::uint32_t type : {S_IFCHR, S_IFBLK, 0, S_IFREG | S_IFIFO}) {
     auto out = entry();
     out.attr.mode = type | 0644;
     EXPECT_FALSE(accepts(FUSE_LOOKUP, reply(with(out)))) << type;
@@ -116,6 +118,55 @@ TEST(ReplyCheck, NodesAreFilesDirectoriesAndLinks) {
   auto huge = entry();
   huge.attr.size = ~0ULL;
   EXPECT_FALSE(accepts(FUSE_LOOKUP, reply(with(huge))));
+}
+
+TEST(ReplyCheck, ExtendedAttributesOfStatxAreMadeHarmless) {
+  StatxOut out{.attr_valid = 1};
+  out.stat.mask = ~0U;
+  out.stat.mode = S_IFREG | 07777;
+  out.stat.attributes = out.stat.attributes_mask = ~0ULL;
+  out.stat.rdev_major = 8;
+  out.stat.btime = {.seconds = 7, .nanoseconds = ~0U, .reserved = 0};
+  auto message = reply(with(out));
+  ASSERT_TRUE(check_reply({.opcode = kOpStatx, .unique = kUnique, .asked = 0}, message, kMine).has_value());
+  auto seen = load<StatxOut>(message, sizeof(fuse_out_header)).stat;
+  EXPECT_EQ(seen.mask, static_cast<std::uint32_t>(STATX_BASIC_STATS | STATX_BTIME));
+  EXPECT_EQ(seen.mode, S_IFREG | 01777);
+  EXPECT_EQ(seen.attributes | seen.attributes_mask | seen.rdev_major, 0U);
+  EXPECT_EQ(seen.btime.seconds, 7);
+  EXPECT_EQ(seen.btime.nanoseconds, 999'999'999U);
+  EXPECT_EQ(seen.uid, 1000U);
+  out.stat.mode = S_IFBLK | 0600;
+  EXPECT_FALSE(accepts(kOpStatx, reply(with(out))));
+  out.stat.mode = S_IFREG;
+  out.stat.size = ~0ULL;
+  EXPECT_FALSE(accepts(kOpStatx, reply(with(out))));
+}
+
+TEST(ReplyCheck, LocksAreRangesOfAKnownType) {
+  auto with_lock = [](fuse_file_lock lock) { return reply(with(fuse_lk_out{.lk = lock})); };
+  EXPECT_TRUE(accepts(FUSE_GETLK, with_lock({.start = 1, .end = INT64_MAX, .type = F_WRLCK, .pid = 0})));
+  EXPECT_TRUE(accepts(FUSE_GETLK, with_lock({.start = 0, .end = 0, .type = F_UNLCK, .pid = 0})));
+  EXPECT_FALSE(accepts(FUSE_GETLK, with_lock({.start = 2, .end = 1, .type = F_WRLCK, .pid = 0})));
+  EXPECT_FALSE(accepts(FUSE_GETLK, with_lock({.start = 0, .end = 1ULL << 63, .type = F_WRLCK, .pid = 0})));
+  EXPECT_FALSE(accepts(FUSE_GETLK, with_lock({.start = 0, .end = 1, .type = 3, .pid = 0})));
+  EXPECT_TRUE(accepts(FUSE_SETLK, reply({})));
+  EXPECT_TRUE(accepts(FUSE_FLUSH, reply({})));
+  EXPECT_FALSE(accepts(FUSE_SETLKW, reply({})));  // never sent
+}
+
+TEST(PrepareRequest, WidensOpensForTheWritebackCache) {
+  for (auto [flags, wanted] : {std::pair{O_WRONLY, O_RDWR},
+                               {O_RDONLY, O_RDONLY},
+                               {O_RDWR, O_RDWR},
+                               {O_WRONLY | O_TRUNC, O_RDWR | O_TRUNC}}) {
+    auto open = make_request(FUSE_OPEN, 5, with(fuse_open_in{.flags = static_cast<std::uint32_t>(flags)}));
+    widen_open(open);
+    EXPECT_EQ(load<fuse_open_in>(open, sizeof(fuse_in_header)).flags, static_cast<std::uint32_t>(wanted));
+  }
+  auto mkdir = make_request(FUSE_MKDIR, 1, with(fuse_mkdir_in{.mode = 1}, {"d"}));
+  widen_open(mkdir);
+  EXPECT_EQ(load<fuse_mkdir_in>(mkdir, sizeof(fuse_in_header)).mode, 1U);
 }
 
 TEST(ReplyCheck, OpenFlagsAreOnAList) {
@@ -136,7 +187,7 @@ TEST(ReplyCheck, ListingsHoldProperNames) {
        {std::string("a/b"), std::string("/"), std::string("a\0b", 3), std::string(), std::string(256, 'x')}) {
     EXPECT_FALSE(accepts(FUSE_READDIR, reply(dirent(name)), 4096)) << name;
   }
-  for (std::uint32_t type : {0U, 1U, 2U, 6U, 12U})
+  for (std::uint32_t type : {0U, 2U, 6U, 14U})
     EXPECT_FALSE(accepts(FUSE_READDIR, reply(dirent("a", type)), 4096)) << type;
   two.pop_back();
   EXPECT_FALSE(accepts(FUSE_READDIR, reply(two), 4096));
@@ -199,7 +250,6 @@ TEST(PrepareRequest, TellsTheEnclaveNothingItNeedNotKnow) {
 }
 
 TEST(PrepareRequest, AnswersHereWhatNeedNotTravel) {
-  EXPECT_EQ(answered_here(make_request(FUSE_INTERRUPT, 0, with(fuse_interrupt_in{}))), ENOSYS);
   EXPECT_EQ(answered_here(make_request(FUSE_GETXATTR, 1, with(fuse_getxattr_in{}, {"security.capability"}))),
             ENOTSUP);
   EXPECT_EQ(answered_here(make_request(FUSE_GETXATTR, 1, with(fuse_getxattr_in{}, {"user.a"}))), 0);
@@ -233,7 +283,7 @@ TEST(Notifications, AreThreeExactMessages) {
 
 TEST(Init, TakesOnlyWhatIsOnTheList) {
   fuse_init_in in{.major = 7, .minor = 45, .max_readahead = 1U << 30, .flags = ~0U, .flags2 = ~0U};
-  auto answer = answer_init(make_request(FUSE_INIT, 0, with(in), 2), kMaxWrite);
+  auto answer = answer_init(make_request(FUSE_INIT, 0, with(in), 2), {});
   ASSERT_TRUE(answer.has_value());
   ASSERT_EQ(answer->reply.size(), sizeof(fuse_out_header) + sizeof(fuse_init_out));
   auto out = load<fuse_init_out>(answer->reply, sizeof(fuse_out_header));
@@ -242,27 +292,38 @@ TEST(Init, TakesOnlyWhatIsOnTheList) {
   EXPECT_EQ(out.max_readahead, kMaxWrite);
   EXPECT_TRUE(answer->expire_only);
   for (std::uint64_t never : std::initializer_list<std::uint64_t>{
-           FUSE_POSIX_LOCKS, FUSE_FLOCK_LOCKS, FUSE_WRITEBACK_CACHE, FUSE_POSIX_ACL, FUSE_CACHE_SYMLINKS,
-           FUSE_MAP_ALIGNMENT, FUSE_SUBMOUNTS, FUSE_SECURITY_CTX, FUSE_HAS_INODE_DAX,
-           1ULL << 37 /* PASSTHROUGH */, 1ULL << 40 /* ALLOW_IDMAP */}) {
+           FUSE_WRITEBACK_CACHE, FUSE_POSIX_ACL, FUSE_CACHE_SYMLINKS, FUSE_MAP_ALIGNMENT, FUSE_SUBMOUNTS,
+           FUSE_SECURITY_CTX, FUSE_HAS_INODE_DAX, 1ULL << 37 /* PASSTHROUGH */,
+           1ULL << 40 /* ALLOW_IDMAP */}) {
     EXPECT_EQ(flags & never, 0U) << never;
   }
   EXPECT_NE(flags & FUSE_BIG_WRITES, 0U);
+}
+
+TEST(Init, KeepsLocksWhereAllSeeThemUnlessNobodyElseLooks) {
+  constexpr std::uint64_t kLocks = FUSE_POSIX_LOCKS | FUSE_FLOCK_LOCKS;
+  fuse_init_in in{.major = 7, .minor = 45, .flags = ~0U, .flags2 = ~0U};
+  for (bool exclusive : {false, true}) {
+    auto answer = answer_init(make_request(FUSE_INIT, 0, with(in), 2), {.exclusive = exclusive}).value();
+    auto flags = load<fuse_init_out>(answer.reply, sizeof(fuse_out_header)).flags;
+    EXPECT_EQ(flags & kLocks, exclusive ? 0 : kLocks);
+    EXPECT_EQ((flags & FUSE_WRITEBACK_CACHE) != 0, exclusive);
+  }
 }
 
 TEST(Init, OffersNothingThatTheKernelLacks) {
   fuse_init_in in{.major = 7, .minor = 31, .max_readahead = 4096, .flags = FUSE_ASYNC_READ | FUSE_BIG_WRITES};
   auto short_form = with(in);
   short_form.resize(16);
-  auto answer = answer_init(make_request(FUSE_INIT, 0, short_form), kMaxWrite).value();
+  auto answer = answer_init(make_request(FUSE_INIT, 0, short_form), {}).value();
   auto out = load<fuse_init_out>(answer.reply, sizeof(fuse_out_header));
   EXPECT_EQ(out.flags, static_cast<std::uint32_t>(FUSE_ASYNC_READ | FUSE_BIG_WRITES));
   EXPECT_EQ(out.flags2, 0U);
   EXPECT_FALSE(answer.expire_only);
   in.minor = 27;
-  EXPECT_FALSE(answer_init(make_request(FUSE_INIT, 0, with(in)), kMaxWrite).has_value());
-  EXPECT_FALSE(answer_init(make_request(FUSE_LOOKUP, 0, with(in)), kMaxWrite).has_value());
-  EXPECT_FALSE(answer_init(make_request(FUSE_INIT, 0, Bytes(15)), kMaxWrite).has_value());
+  EXPECT_FALSE(answer_init(make_request(FUSE_INIT, 0, with(in)), {}).has_value());
+  EXPECT_FALSE(answer_init(make_request(FUSE_LOOKUP, 0, with(in)), {}).has_value());
+  EXPECT_FALSE(answer_init(make_request(FUSE_INIT, 0, Bytes(15)), {}).has_value());
 }
 
 }  // namespace

@@ -2,6 +2,8 @@
 
 #include <fcntl.h>
 
+#include <limits>
+
 #include "fuse/limits.h"
 #include "fuse/wire.h"
 #include "sys/dir.h"
@@ -147,6 +149,32 @@ Outcome<Body> decode_fsync(Cursor& in) {
   return T{head.fh, (head.fsync_flags & FUSE_FSYNC_FDATASYNC) != 0};
 }
 
+// Ranges run from the first to the last byte; the end of every file is the largest offset.
+Outcome<fuse_lk_in> decode_lock(Cursor& in) {
+  auto head = TRY(in.take<fuse_lk_in>());
+  constexpr std::uint64_t kEnd = std::numeric_limits<off_t>::max();
+  if (head.lk.start > head.lk.end || head.lk.end > kEnd) return refuse(EINVAL);
+  if (head.lk.type != F_RDLCK && head.lk.type != F_WRLCK && head.lk.type != F_UNLCK) return refuse(EINVAL);
+  return head;
+}
+
+Outcome<Body> decode_get_lock(Cursor& in) {
+  auto head = TRY(decode_lock(in));
+  if (head.lk.type == F_UNLCK || head.lk_flags != 0) return refuse(EINVAL);
+  return GetLock{head};
+}
+
+Outcome<Body> decode_set_lock(Cursor& in) {
+  auto head = TRY(decode_lock(in));
+  if ((head.lk_flags & ~std::uint32_t{FUSE_LK_FLOCK}) != 0) return refuse(EINVAL);
+  return SetLock{head, (head.lk_flags & FUSE_LK_FLOCK) != 0};
+}
+
+Outcome<Body> decode_flush(Cursor& in) {
+  auto head = TRY(in.take<fuse_flush_in>());
+  return Flush{head.fh, head.lock_owner};
+}
+
 Outcome<Body> decode_by_opcode(std::uint32_t opcode, Cursor& in) {
   switch (opcode) {
     case FUSE_LOOKUP:
@@ -158,6 +186,9 @@ Outcome<Body> decode_by_opcode(std::uint32_t opcode, Cursor& in) {
     case FUSE_GETATTR:
       TRY(in.take<fuse_getattr_in>());
       return GetAttr{};
+    case kOpStatx:
+      TRY(in.take<StatxIn>());
+      return GetStatx{};
     case FUSE_SETATTR:
       return SetAttr{TRY(in.take<fuse_setattr_in>())};
     case FUSE_READLINK:
@@ -202,6 +233,12 @@ Outcome<Body> decode_by_opcode(std::uint32_t opcode, Cursor& in) {
       return decode_list_xattr(in);
     case FUSE_REMOVEXATTR:
       return RemoveXattr{TRY(in.xattr_name())};
+    case FUSE_FLUSH:
+      return decode_flush(in);
+    case FUSE_GETLK:
+      return decode_get_lock(in);
+    case FUSE_SETLK:
+      return decode_set_lock(in);
     case FUSE_OPENDIR:
       TRY(in.take<fuse_open_in>());
       return OpenDir{};
@@ -222,8 +259,8 @@ Outcome<Body> decode_by_opcode(std::uint32_t opcode, Cursor& in) {
     case FUSE_DESTROY:
       return Destroy{};
     default:
-      return refuse(
-          ENOSYS);  // among them FLUSH, ACCESS, POLL, IOCTL, BMAP, GETLK: the kernel then does its own
+      return refuse(ENOSYS);  // among them ACCESS, POLL, IOCTL, BMAP: the kernel then does its own; SETLKW:
+                              // see the client
   }
 }
 

@@ -10,6 +10,7 @@
 
 #include "base/bytes.h"
 #include "fuse/outcome.h"
+#include "fuse/protocol.h"
 
 namespace cloister::fuse {
 
@@ -36,6 +37,7 @@ struct BatchForget {
   ByteView entries;
 };  // whole fuse_forget_one
 struct GetAttr {};
+struct GetStatx {};
 struct SetAttr {
   fuse_setattr_in in;
 };
@@ -88,6 +90,18 @@ struct Write {
   ByteView data;
 };
 struct StatFs {};
+struct Flush {
+  std::uint64_t handle;
+  std::uint64_t owner;
+};
+// POSIX locks of a range, or BSD locks of a whole file; `owner` is the client kernel's number for who locks.
+struct GetLock {
+  fuse_lk_in in;
+};
+struct SetLock {
+  fuse_lk_in in;
+  bool whole_file;
+};
 struct Release {
   std::uint64_t handle;
 };
@@ -133,10 +147,11 @@ struct CopyRange {
 };
 struct Destroy {};
 
-using Body = std::variant<Lookup, Forget, BatchForget, GetAttr, SetAttr, ReadLink, Symlink, MakeNode, MakeDir,
-                          Unlink, RemoveDir, Rename, Link, Open, Create, TmpFile, Read, Write, StatFs,
-                          Release, Fsync, SetXattr, GetXattr, ListXattr, RemoveXattr, OpenDir, ReadDir,
-                          ReleaseDir, FsyncDir, Allocate, Seek, CopyRange, Destroy>;
+using Body =
+    std::variant<Lookup, Forget, BatchForget, GetAttr, GetStatx, SetAttr, ReadLink, Symlink, MakeNode,
+                 MakeDir, Unlink, RemoveDir, Rename, Link, Open, Create, TmpFile, Read, Write, StatFs, Flush,
+                 GetLock, SetLock, Release, Fsync, SetXattr, GetXattr, ListXattr, RemoveXattr, OpenDir,
+                 ReadDir, ReleaseDir, FsyncDir, Allocate, Seek, CopyRange, Destroy>;
 
 // invalid: not a FUSE request; what follows on the stream cannot be trusted to be one.
 Result<fuse_in_header> decode_header(ByteView message);

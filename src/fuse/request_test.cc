@@ -1,5 +1,6 @@
 #include "fuse/request.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 
 #include "fuse/test_messages.h"
@@ -47,6 +48,7 @@ std::vector<Sample> samples() {
           {FUSE_FORGET, with(fuse_forget_in{})},
           {FUSE_BATCH_FORGET, forgets},
           {FUSE_GETATTR, with(fuse_getattr_in{})},
+          {kOpStatx, with(StatxIn{})},
           {FUSE_SETATTR, with(fuse_setattr_in{})},
           {FUSE_READLINK, {}},
           {FUSE_SYMLINK, symlink},
@@ -69,6 +71,9 @@ std::vector<Sample> samples() {
           {FUSE_GETXATTR, with(fuse_getxattr_in{}, {"user.a"})},
           {FUSE_LISTXATTR, with(fuse_getxattr_in{})},
           {FUSE_REMOVEXATTR, name_bytes("user.a")},
+          {FUSE_FLUSH, with(fuse_flush_in{})},
+          {FUSE_GETLK, with(fuse_lk_in{.lk = {.start = 0, .end = 1, .type = F_WRLCK}})},
+          {FUSE_SETLK, with(fuse_lk_in{.lk = {.start = 0, .end = 1, .type = F_UNLCK}})},
           {FUSE_OPENDIR, with(fuse_open_in{})},
           {FUSE_READDIR, with(fuse_read_in{})},
           {FUSE_READDIRPLUS, with(fuse_read_in{})},
@@ -116,6 +121,23 @@ TEST(RequestBody, SizesAreBounded) {
   EXPECT_EQ(error_of(FUSE_SYMLINK, link), ENAMETOOLONG);
   EXPECT_EQ(std::get<GetXattr>(*decode(FUSE_GETXATTR, with(fuse_getxattr_in{.size = ~0U}, {"user.a"}))).size,
             kMaxXattrValue);
+}
+
+TEST(RequestBody, LocksAreRangesOfAKnownType) {
+  auto error = [](std::uint32_t opcode, std::uint64_t start, std::uint64_t end, std::uint32_t type,
+                  std::uint32_t flags = 0) {
+    return error_of(opcode,
+                    with(fuse_lk_in{.lk = {.start = start, .end = end, .type = type}, .lk_flags = flags}));
+  };
+  EXPECT_EQ(error(FUSE_SETLK, 0, INT64_MAX, F_RDLCK), 0);
+  EXPECT_EQ(error(FUSE_SETLK, 0, INT64_MAX, F_WRLCK, FUSE_LK_FLOCK), 0);
+  EXPECT_EQ(error(FUSE_SETLK, 0, INT64_MAX + 1ULL, F_RDLCK), EINVAL);
+  EXPECT_EQ(error(FUSE_SETLK, 2, 1, F_RDLCK), EINVAL);
+  EXPECT_EQ(error(FUSE_SETLK, 0, 1, 3), EINVAL);
+  EXPECT_EQ(error(FUSE_SETLK, 0, 1, F_RDLCK, 2), EINVAL);
+  EXPECT_EQ(error(FUSE_GETLK, 0, 1, F_UNLCK), EINVAL);
+  EXPECT_EQ(error(FUSE_GETLK, 0, 1, F_RDLCK, FUSE_LK_FLOCK), EINVAL);
+  EXPECT_EQ(error(FUSE_SETLKW, 0, 1, F_RDLCK), ENOSYS);  // the client waits, never the enclave
 }
 
 TEST(RequestBody, OnlyUserAttributesExist) {

@@ -130,8 +130,8 @@ TEST_F(AttackTest, BrokenFramesCloseTheLane) {
   EXPECT_EQ(server_->stats().malformed, 1U);
 }
 
-TEST_F(AttackTest, OnlyRegularFilesAreMade) {
-  for (mode_t type : {S_IFIFO, S_IFSOCK, S_IFCHR, S_IFBLK}) {
+TEST_F(AttackTest, NoDevicesAreMade) {
+  for (mode_t type : {S_IFCHR, S_IFBLK}) {
     EXPECT_EQ(
         ask(FUSE_MKNOD, FUSE_ROOT_ID, with(fuse_mknod_in{.mode = type | 0666U, .rdev = 0x103}, {"n"})).error,
         EPERM);
@@ -230,6 +230,23 @@ TEST_F(AttackTest, AJobCannotBorrowTheClientsTrustInALink) {
   // Another link of the same name.
   ASSERT_EQ(::symlink("/etc/shadow", (root / "l").c_str()), 0);
   EXPECT_EQ(lookup("l").error, ENOENT);
+}
+
+TEST_F(AttackTest, FifosAndSocketsAreServedOnlyIfTheClientMadeThem) {
+  for (auto [name, type] : {std::pair{"fifo", S_IFIFO}, {"socket", S_IFSOCK}}) {
+    ASSERT_EQ(ask(FUSE_MKNOD, FUSE_ROOT_ID, with(fuse_mknod_in{.mode = type | 06644U}, {name})).error, 0);
+    auto seen = lookup(name).as<fuse_entry_out>();
+    EXPECT_EQ(seen.attr.mode, type | 0644U);
+    EXPECT_EQ(ask(FUSE_OPEN, seen.nodeid, with(fuse_open_in{.flags = O_RDONLY})).error, ENXIO);
+    EXPECT_EQ(ask(FUSE_GETXATTR, seen.nodeid, with(fuse_getxattr_in{}, {"user.a"})).error, ENODATA);
+  }
+  EXPECT_THAT(list(FUSE_ROOT_ID, false), UnorderedElementsAre(".", "..", "fifo", "socket"));
+  // A job that moves it, or puts its own in that place, loses it.
+  std::filesystem::create_directory(root / "d");
+  std::filesystem::rename(root / "fifo", root / "d/fifo");
+  ASSERT_EQ(::mkfifo((root / "fifo").c_str(), 0666), 0);
+  EXPECT_EQ(lookup("fifo").error, ENOENT);
+  EXPECT_EQ(lookup("fifo", node_of("d")).error, ENOENT);
 }
 
 TEST_F(AttackTest, FifosSocketsAndDevicesDoNotAppear) {

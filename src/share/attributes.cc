@@ -45,6 +45,30 @@ Outcome<void> set_owner(const Inode& inode, const fuse_setattr_in& in) {
   return {};
 }
 
+fuse::StatxTime statx_time(const statx_timestamp& time) {
+  return {.seconds = time.tv_sec, .nanoseconds = time.tv_nsec, .reserved = 0};
+}
+
+fuse::StatxOut statx_out(const struct statx& info) {
+  fuse::StatxOut out{};
+  out.attr_valid = kAttrLifetimeSeconds;
+  auto& stat = out.stat;
+  stat.mask = info.stx_mask & (STATX_BASIC_STATS | STATX_BTIME);
+  stat.blksize = kBlockSize;
+  stat.nlink = info.stx_nlink;
+  stat.uid = info.stx_uid;
+  stat.gid = info.stx_gid;
+  stat.mode = static_cast<std::uint16_t>(shown_mode(info.stx_mode));
+  stat.ino = info.stx_ino;
+  stat.size = info.stx_size;
+  stat.blocks = info.stx_blocks;
+  stat.atime = statx_time(info.stx_atime);
+  stat.btime = statx_time(info.stx_btime);
+  stat.ctime = statx_time(info.stx_ctime);
+  stat.mtime = statx_time(info.stx_mtime);
+  return out;
+}
+
 fuse_attr_out attr_out(const struct stat& info) {
   fuse_attr_out out{};
   out.attr_valid = kAttrLifetimeSeconds;
@@ -60,6 +84,19 @@ Outcome<void> FileSystem::run(const Caller& caller, const fuse::GetAttr&, ReplyB
   if (::fstat(inode->handle.get(), &info) != 0) return refuse_errno();
   inodes_.tell(*inode, info);
   out.put(fuse::bytes_of(attr_out(info)));
+  return {};
+}
+
+Outcome<void> FileSystem::run(const Caller& caller, const fuse::GetStatx&, ReplyBody& out) {
+  auto inode = TRY(inodes_.find(caller.nodeid));
+  struct statx info{};
+  if (::statx(inode->handle.get(), "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_BTIME, &info) != 0)
+    return refuse_errno();
+  // What the client was told is remembered as stat(2) has it.
+  struct stat basic{};
+  if (::fstat(inode->handle.get(), &basic) != 0) return refuse_errno();
+  inodes_.tell(*inode, basic);
+  out.put(fuse::bytes_of(statx_out(info)));
   return {};
 }
 
@@ -130,7 +167,7 @@ Outcome<void> FileSystem::run(const Caller&, const fuse::StatFs&, ReplyBody& out
 // Extended attributes need a real descriptor. user.* exists on files and directories only.
 Outcome<sys::Fd> FileSystem::open_for_xattrs(NodeId node, int error_for_links) const {
   auto inode = TRY(inodes_.find(node));
-  if (S_ISLNK(inode->type)) return refuse(error_for_links);
+  if (!S_ISREG(inode->type) && !S_ISDIR(inode->type)) return refuse(error_for_links);
   return reopen(inode->handle.get(), O_RDONLY | O_NONBLOCK | O_NOCTTY);
 }
 

@@ -41,7 +41,7 @@ void add_counts(ServerStats& sum, const ServerStats& one) {
 class Sessions {
  public:
   Sessions(sys::Dir root, ServerOptions options) : root_(std::move(root)), options_(std::move(options)) {
-    if (options_.host_links == nullptr) options_.host_links = std::make_shared<HostLinks>();
+    if (options_.host_made == nullptr) options_.host_made = std::make_shared<HostMade>();
   }
   ~Sessions() {
     {
@@ -89,9 +89,10 @@ Result<std::shared_ptr<Server>> Sessions::make_server() const {
     return sys::Dir(sys::Fd(copy));
   };
   ServerOptions options{.proc_self_fd = TRY(duplicate(options_.proc_self_fd)),
-                        .host_links = options_.host_links,
+                        .host_made = options_.host_made,
                         .max_inodes = options_.max_inodes / kMaxSessions,
-                        .max_handles = options_.max_handles / kMaxSessions};
+                        .max_handles = options_.max_handles / kMaxSessions,
+                        .max_lock_owners = options_.max_lock_owners / kMaxSessions};
   return std::shared_ptr<Server>(TRY(Server::create(TRY(duplicate(root_)), std::move(options))));
 }
 
@@ -179,6 +180,7 @@ void Sessions::count(ControlReply& reply) {
     add_counts(reply.stats, one);
     reply.stats.inodes += one.inodes;
     reply.stats.handles += one.handles;
+    reply.stats.locks += one.locks;
   }
   reply.sessions = sessions_.size();
   reply.lanes = lanes_.size();

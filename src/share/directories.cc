@@ -64,6 +64,11 @@ bool is_dots(std::string_view name) {
   return name == "." || name == "..";
 }
 
+// Shown or not by who made it and where it leads.
+bool may_be_hidden(std::uint8_t type) {
+  return type == DT_LNK || type == DT_FIFO || type == DT_SOCK;
+}
+
 std::size_t padded(std::size_t size) {
   return FUSE_REC_ALIGN(size);
 }
@@ -100,7 +105,7 @@ Outcome<bool> FileSystem::put_entry(const OpenDirectory& directory, const Dirent
                                     std::size_t room, ReplyBody& out) {
   std::string_view name = entry.name;
   bool dots = is_dots(name);
-  if (!dots && entry.type != DT_REG && entry.type != DT_DIR && entry.type != DT_LNK) return true;
+  if (!dots && entry.type != DT_REG && entry.type != DT_DIR && !may_be_hidden(entry.type)) return true;
   auto size = padded(FUSE_NAME_OFFSET + name.size()) + (plus ? sizeof(fuse_entry_out) : 0);
   if (size > room) return false;
   fuse_entry_out details{};
@@ -109,7 +114,7 @@ Outcome<bool> FileSystem::put_entry(const OpenDirectory& directory, const Dirent
     if (found) details = entry_of(*found->inode, found->info);
     // Gone or hidden: skipped. Anything else (too many inodes): listed without details.
     if (!found && found.error().value == ENOENT) return true;
-  } else if (entry.type == DT_LNK) {
+  } else if (may_be_hidden(entry.type)) {
     auto path = child(*directory.inode, entry.name, O_PATH);
     struct stat info{};
     if (!path || ::fstat(path->get(), &info) != 0 || !visible(*directory.inode, path->get(), info))

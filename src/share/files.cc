@@ -89,7 +89,7 @@ Outcome<void> FileSystem::run(const Caller& caller, const fuse::TmpFile& in, Rep
 Outcome<void> FileSystem::run(const Caller& caller, const fuse::Open& in, ReplyBody& out) {
   auto inode = TRY(inodes_.find(caller.nodeid));
   if (S_ISDIR(inode->type)) return refuse(EISDIR);
-  if (!S_ISREG(inode->type)) return refuse(ELOOP);
+  if (!S_ISREG(inode->type)) return refuse(S_ISLNK(inode->type) ? ELOOP : ENXIO);
   struct stat info{};
   if (::fstat(inode->handle.get(), &info) != 0) return refuse_errno();
   fuse_open_out opened{};
@@ -150,9 +150,14 @@ Outcome<void> FileSystem::run(const Caller& caller, const fuse::Allocate& in, Re
   auto at = TRY(offset_of(in.in.offset, in.in.length));
   constexpr std::uint32_t kKnown = FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE;
   if ((in.in.mode & ~kKnown) != 0) return refuse(EOPNOTSUPP);
-  if (::fallocate(file->fd.get(), static_cast<int>(in.in.mode), at, static_cast<off_t>(in.in.length)) != 0) {
-    return refuse_errno();
-  }
+  auto length = static_cast<off_t>(in.in.length);
+  if (::fallocate(file->fd.get(), static_cast<int>(in.in.mode), at, length) == 0) return {};
+  if (errno != EOPNOTSUPP || (in.in.mode & FALLOC_FL_ZERO_RANGE) == 0) return refuse_errno();
+  // tmpfs cannot zero, but it can throw away and allocate anew.
+  constexpr int kPunch = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+  int rest = static_cast<int>(in.in.mode) & FALLOC_FL_KEEP_SIZE;
+  if (::fallocate(file->fd.get(), kPunch, at, length) != 0) return refuse_errno();
+  if (::fallocate(file->fd.get(), rest, at, length) != 0) return refuse_errno();
   return {};
 }
 

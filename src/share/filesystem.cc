@@ -19,7 +19,6 @@ namespace {
 
 constexpr std::size_t kSpareDescriptors = 128;   // lanes, control, and what an operation opens for a moment
 constexpr mode_t kStripped = S_ISUID | S_ISGID;  // bits that no file of a share has in the client's eyes
-constexpr std::uint32_t kBlockSize = 4096;       // bytes; what stat(2) suggests for I/O
 
 // Inodes and handles are descriptors: they cannot be more than the process may have.
 void fit_limits(ServerOptions& options) {
@@ -27,7 +26,8 @@ void fit_limits(ServerOptions& options) {
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return;
   std::size_t all = std::max<std::size_t>(limit.rlim_cur, 2 * kSpareDescriptors) - kSpareDescriptors;
   options.max_handles = std::min(options.max_handles, all / 4);
-  options.max_inodes = std::min(options.max_inodes, all - options.max_handles);
+  options.max_lock_owners = std::min(options.max_lock_owners, all / 16);
+  options.max_inodes = std::min(options.max_inodes, all - options.max_handles - options.max_lock_owners);
 }
 
 }  // namespace
@@ -35,6 +35,10 @@ void fit_limits(ServerOptions& options) {
 void ReplyBody::put(ByteView bytes) {
   std::copy(bytes.begin(), bytes.end(), room_.subspan(size_, bytes.size()).begin());
   size_ += bytes.size();
+}
+
+mode_t shown_mode(mode_t mode) {
+  return mode & ~kStripped;
 }
 
 fuse_attr attributes_of(const struct stat& info) {
@@ -50,7 +54,7 @@ fuse_attr attributes_of(const struct stat& info) {
   out.atimensec = rest(info.st_atim);
   out.mtimensec = rest(info.st_mtim);
   out.ctimensec = rest(info.st_ctim);
-  out.mode = info.st_mode & ~kStripped;
+  out.mode = shown_mode(info.st_mode);
   out.nlink = static_cast<std::uint32_t>(info.st_nlink);
   out.uid = info.st_uid;
   out.gid = info.st_gid;
@@ -77,7 +81,7 @@ Outcome<std::string> read_link(int path) {
 
 Result<std::unique_ptr<FileSystem>> FileSystem::create(sys::Dir root, ServerOptions options) {
   if (!options.proc_self_fd) options.proc_self_fd = TRY(sys::Dir::open("/proc/self/fd"));
-  if (options.host_links == nullptr) options.host_links = std::make_shared<HostLinks>();
+  if (options.host_made == nullptr) options.host_made = std::make_shared<HostMade>();
   sys::Fd path(::openat(root.descriptor(), ".", O_PATH | O_DIRECTORY | O_CLOEXEC));
   struct stat info{};
   if (!path || ::fstat(path.get(), &info) != 0) return fail_errno("the share's root");
@@ -96,16 +100,18 @@ Result<std::unique_ptr<FileSystem>> FileSystem::create(sys::Dir root, ServerOpti
 
 FileSystem::FileSystem(sys::Fd root, const struct stat& info, ServerOptions options)
     : proc_self_fd_(std::move(options.proc_self_fd)),
-      host_links_(std::move(options.host_links)),
+      host_made_(std::move(options.host_made)),
       device_(info.st_dev),
       inodes_(std::move(root), info, options.max_inodes),
-      handles_(options.max_handles) {}
+      handles_(options.max_handles),
+      locks_(options.max_lock_owners) {}
 
 Outcome<void> FileSystem::run(const fuse_in_header& caller, const fuse::Body& body, ReplyBody& out) {
   return std::visit([&](const auto& request) { return run(caller, request, out); }, body);
 }
 
 void FileSystem::forget_all() {
+  locks_.clear();
   handles_.clear();
   inodes_.forget_all();
 }
@@ -142,7 +148,7 @@ Outcome<std::size_t> FileSystem::depth(const Inode& directory) const {
 }
 
 bool FileSystem::link_visible(const Inode& parent, ino_t link, std::string_view target) const {
-  if (host_links_->is_host_made(link, parent.number, target)) return true;
+  if (host_made_->is_host_made(link, parent.number, target)) return true;
   auto up = climbs(target);
   if (!up) return false;
   if (*up == 0) return true;
@@ -152,6 +158,8 @@ bool FileSystem::link_visible(const Inode& parent, ino_t link, std::string_view 
 
 bool FileSystem::visible(const Inode& parent, int path, const struct stat& info) const {
   if (S_ISREG(info.st_mode) || S_ISDIR(info.st_mode)) return true;
+  if (S_ISFIFO(info.st_mode) || S_ISSOCK(info.st_mode))
+    return host_made_->is_host_made(info.st_ino, parent.number, {});
   if (!S_ISLNK(info.st_mode)) return false;
   auto target = read_link(path);
   return target && link_visible(parent, info.st_ino, *target);

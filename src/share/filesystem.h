@@ -13,6 +13,7 @@
 #include "share/handle_table.h"
 #include "share/inode_table.h"
 #include "share/links.h"
+#include "share/lock_table.h"
 #include "share/server.h"
 #include "sys/dir.h"
 
@@ -43,6 +44,7 @@ class FileSystem {
   void forget_all();
   std::size_t inode_count() const { return inodes_.size(); }
   std::size_t handle_count() const { return handles_.size(); }
+  std::size_t lock_count() const { return locks_.size(); }
 
  private:
   using Caller = fuse_in_header;
@@ -70,8 +72,13 @@ class FileSystem {
   Outcome<void> run(const Caller& caller, const fuse::Allocate& in, ReplyBody& out);
   Outcome<void> run(const Caller& caller, const fuse::Seek& in, ReplyBody& out);
   Outcome<void> run(const Caller& caller, const fuse::CopyRange& in, ReplyBody& out);
+  // locks.cc
+  Outcome<void> run(const Caller& caller, const fuse::Flush& in, ReplyBody& out);
+  Outcome<void> run(const Caller& caller, const fuse::GetLock& in, ReplyBody& out);
+  Outcome<void> run(const Caller& caller, const fuse::SetLock& in, ReplyBody& out);
   // attributes.cc
   Outcome<void> run(const Caller& caller, const fuse::GetAttr& in, ReplyBody& out);
+  Outcome<void> run(const Caller& caller, const fuse::GetStatx& in, ReplyBody& out);
   Outcome<void> run(const Caller& caller, const fuse::SetAttr& in, ReplyBody& out);
   Outcome<void> run(const Caller& caller, const fuse::ReadLink& in, ReplyBody& out);
   Outcome<void> run(const Caller& caller, const fuse::StatFs& in, ReplyBody& out);
@@ -90,6 +97,7 @@ class FileSystem {
   Outcome<sys::Fd> child(const Inode& parent, const char* name, int flags, mode_t mode = 0) const;
   // The inode behind any descriptor, opened anew.
   Outcome<sys::Fd> reopen(int fd, int flags) const;
+  Outcome<sys::Fd> reopen_for_locks(const Inode& inode) const;
   // Whether the client may see a file of this kind here; `path` is its O_PATH descriptor.
   bool visible(const Inode& parent, int path, const struct stat& info) const;
   bool link_visible(const Inode& parent, ino_t link, std::string_view target) const;
@@ -107,6 +115,7 @@ class FileSystem {
   Outcome<void> adopt(const Caller& caller, int path) const;
   // Looks up what was just made, adopts it and replies with its entry.
   Outcome<void> reply_made(const Caller& caller, const Inode& parent, const fuse::Name& name, ReplyBody& out);
+  Outcome<void> make_special(const Inode& parent, const fuse::MakeNode& in);
   void moved(const Inode& from, const fuse::Name& old_name, const Inode& to, const fuse::Name& new_name);
   Outcome<void> remove_hidden(const Inode& parent, const fuse::Name& name);
   Outcome<sys::Fd> make_or_open(const Caller& caller, const Inode& parent, const fuse::Create& in);
@@ -119,14 +128,16 @@ class FileSystem {
   bool still_leads(const Entry& entry, const Inode& inode) const;
 
   sys::Dir proc_self_fd_;
-  std::shared_ptr<HostLinks> host_links_;
+  std::shared_ptr<HostMade> host_made_;
   dev_t device_;
   InodeTable inodes_;
   HandleTable handles_;
+  LockTable locks_;
 };
 
 // The attributes that the client sees: no setuid, no setgid, no device numbers.
 fuse_attr attributes_of(const struct stat& info);
+mode_t shown_mode(mode_t mode);
 fuse_entry_out entry_of(const Inode& inode, const struct stat& info);
 // The target of the link behind an O_PATH descriptor.
 Outcome<std::string> read_link(int path);

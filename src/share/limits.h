@@ -13,15 +13,26 @@ inline constexpr std::size_t kMaxSessions = 4;  // mounts of one share at the sa
 inline constexpr std::size_t kMaxInodes =
     1U << 20;  // inodes one client may know; RLIMIT_NOFILE may set it lower
 inline constexpr std::size_t kMaxHandles = 1U << 16;  // open files and directories of one client
+inline constexpr std::size_t kMaxLockOwners =
+    4096;                                        // programs that hold POSIX locks, for each file of theirs
+inline constexpr std::size_t kMaxLocks = 16384;  // ranges that one mount holds locked
+inline constexpr std::size_t kMaxWaitingLocks =
+    1024;  // requests of one mount that wait for a lock; more: ENOLCK
+inline constexpr std::size_t kMaxLockedFiles =
+    4096;  // of one mount; past it every close is told to the enclave
+inline constexpr std::size_t kMaxPidTokens =
+    4096;  // programs that locked something; later ones have no number
 inline constexpr std::size_t kMaxNamesPerInode =
     8;  // names remembered for invalidation; hard links past it wait 1 s
 inline constexpr std::size_t kMaxDepth = 2048;  // directories above a link; deeper ones hide it
 inline constexpr std::uint64_t kMaxCopy =
     64ULL * 1024 * 1024;  // bytes of one COPY_FILE_RANGE; longer ones come back short
-inline constexpr std::size_t kMaxHostLinks = 65536;  // links remembered as made by the client itself
-inline constexpr std::size_t kMaxHostLinkBytes = 16 * 1024 * 1024;  // bytes of their targets together
+inline constexpr std::size_t kMaxHostMade = 65536;  // links remembered as made by the client itself
+inline constexpr std::size_t kMaxHostTargetBytes = 16 * 1024 * 1024;  // bytes of their targets together
 inline constexpr std::size_t kMaxPendingInvalidations =
     64;  // invalidate requests waiting in one server process
+
+inline constexpr std::uint32_t kBlockSize = 4096;  // bytes; what stat(2) suggests for I/O
 
 // How long the client's kernel may believe an attribute or a name without asking again. Absent names are
 // never believed: a job may make them.

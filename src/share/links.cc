@@ -28,31 +28,31 @@ std::optional<std::size_t> climbs(std::string_view target) {
   return count;
 }
 
-void HostLinks::made(ino_t link, ino_t directory, std::string_view target) {
+void HostMade::made(ino_t inode, ino_t directory, std::string_view target) {
   std::lock_guard lock(mutex_);
-  if (auto old = links_.find(link); old != links_.end()) {
+  if (auto old = made_.find(inode); old != made_.end()) {
     bytes_ -= old->second.target.size();
-    links_.erase(old);
+    made_.erase(old);
   }
-  if (links_.size() >= kMaxHostLinks || bytes_ + target.size() > kMaxHostLinkBytes) return;
-  links_.emplace(link, Made{std::string(target), {directory}});
+  if (made_.size() >= kMaxHostMade || bytes_ + target.size() > kMaxHostTargetBytes) return;
+  made_.emplace(inode, Made{std::string(target), {directory}});
   bytes_ += target.size();
 }
 
-void HostLinks::placed(ino_t link, ino_t from_directory, ino_t directory) {
+void HostMade::placed(ino_t inode, ino_t from_directory, ino_t directory) {
   std::lock_guard lock(mutex_);
-  auto found = links_.find(link);
-  if (found == links_.end()) return;
+  auto found = made_.find(inode);
+  if (found == made_.end()) return;
   auto& known = found->second.directories;
   bool was_ours = std::find(known.begin(), known.end(), from_directory) != known.end();
   bool is_new = std::find(known.begin(), known.end(), directory) == known.end();
   if (was_ours && is_new && known.size() < kMaxNamesPerInode) known.push_back(directory);
 }
 
-bool HostLinks::is_host_made(ino_t link, ino_t directory, std::string_view target) const {
+bool HostMade::is_host_made(ino_t inode, ino_t directory, std::string_view target) const {
   std::lock_guard lock(mutex_);
-  auto found = links_.find(link);
-  if (found == links_.end() || found->second.target != target) return false;
+  auto found = made_.find(inode);
+  if (found == made_.end() || found->second.target != target) return false;
   const auto& known = found->second.directories;
   return std::find(known.begin(), known.end(), directory) != known.end();
 }

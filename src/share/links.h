@@ -1,5 +1,6 @@
-// Which symbolic links the client may see. A link that a job made could send the user's programs anywhere on
-// the user's machine, because it is there that links are followed.
+// Which symbolic links and special files the client may see. A link that a job made could send the user's
+// programs anywhere on the user's machine, because it is there that links are followed; at a fifo they would
+// wait for ever.
 #pragma once
 
 #include <sys/types.h>
@@ -18,15 +19,15 @@ namespace cloister::share {
 // lead elsewhere).
 std::optional<std::size_t> climbs(std::string_view target);
 
-// The links that the client made itself, by inode, target and the directories where the client put them: a
-// job that moves one, or whose own link is given an inode number again, gains nothing. Bounded; links past
-// the limit are judged as a job's. Thread-safe; one table per share.
-class HostLinks {
+// The links, fifos and sockets that the client made itself, by inode, target (of a link; else empty) and the
+// directories where the client put them: a job that moves one, or whose own is given an inode number again,
+// gains nothing. Bounded; those past the limit are judged as a job's. Thread-safe; one table per share.
+class HostMade {
  public:
-  void made(ino_t link, ino_t directory, std::string_view target);
-  // The client gave the link another name in `directory`.
-  void placed(ino_t link, ino_t from_directory, ino_t directory);
-  bool is_host_made(ino_t link, ino_t directory, std::string_view target) const;
+  void made(ino_t inode, ino_t directory, std::string_view target);
+  // The client gave the inode another name in `directory`.
+  void placed(ino_t inode, ino_t from_directory, ino_t directory);
+  bool is_host_made(ino_t inode, ino_t directory, std::string_view target) const;
 
  private:
   struct Made {
@@ -34,7 +35,7 @@ class HostLinks {
     std::vector<ino_t> directories;
   };
   mutable std::mutex mutex_;
-  std::map<ino_t, Made> links_;
+  std::map<ino_t, Made> made_;
   std::size_t bytes_ = 0;
 };
 

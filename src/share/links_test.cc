@@ -19,8 +19,8 @@ TEST(Climbs, CountsTheFrontAndRefusesTheRest) {
   EXPECT_EQ(climbs(std::string_view("a\0b", 3)), std::nullopt);
 }
 
-TEST(HostLinks, AreOfOneInodeTargetAndPlace) {
-  HostLinks links;
+TEST(HostMade, AreOfOneInodeTargetAndPlace) {
+  HostMade links;
   links.made(10, 1, "/etc");
   EXPECT_TRUE(links.is_host_made(10, 1, "/etc"));
   EXPECT_FALSE(links.is_host_made(10, 2, "/etc"));

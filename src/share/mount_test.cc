@@ -186,7 +186,7 @@ TEST_F(MountTest, OpenFilesBehaveAsPosixSays) {
   if (!have("python3")) GTEST_SKIP() << "needs python3";
   start();
   EXPECT_EQ(shell(R"sh(cat > check.py <<'END'
-import mmap, os, errno, fcntl, subprocess, sys
+import mmap, os, errno, fcntl, socket, stat, subprocess, sys
 fd = os.open("m", os.O_RDWR | os.O_CREAT); os.ftruncate(fd, 70000)
 m = mmap.mmap(fd, 70000); m[100:105] = b"hello"; m[69990:69993] = b"end"; m.flush(); m.close(); os.close(fd)
 d = open("m", "rb").read(); assert d[100:105] == b"hello" and d[69990:69993] == b"end"
@@ -200,9 +200,12 @@ os.ftruncate(fd, 2); assert os.pread(fd, 9, 0) == b"da" and not [n for n in os.l
 assert open("/proc/self/fd/%d" % fd, "rb").read() == b"da"; os.close(fd)
 fd = os.open(".", os.O_TMPFILE | os.O_RDWR, 0o600); os.write(fd, b"tmp")
 os.link("/proc/self/fd/%d" % fd, "linked", src_dir_fd=fd); assert open("linked").read() == "tmp"
-for name, want in (("pipe", errno.EPERM),):
-    try: os.mkfifo(name); assert False
-    except OSError as e: assert e.errno == want
+os.mkfifo("pipe"); r = os.open("pipe", os.O_RDONLY | os.O_NONBLOCK); w = os.open("pipe", os.O_WRONLY)
+os.write(w, b"through"); assert os.read(r, 9) == b"through" and stat.S_ISFIFO(os.lstat("pipe").st_mode)
+s = socket.socket(socket.AF_UNIX); s.bind("socket"); s.listen(); c = socket.socket(socket.AF_UNIX); c.connect("socket")
+assert {"pipe", "socket"} <= set(os.listdir("."))
+try: os.mknod("device", 0o20666, os.makedev(1, 3)); assert False
+except PermissionError: pass
 open("l", "w"); f = open("l"); fcntl.flock(f, fcntl.LOCK_EX)
 code = "import fcntl,sys\ntry: fcntl.flock(open('l'), fcntl.LOCK_EX | fcntl.LOCK_NB)\nexcept BlockingIOError: sys.exit(7)"
 assert subprocess.run([sys.executable, "-c", code]).returncode == 7

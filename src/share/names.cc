@@ -41,12 +41,29 @@ Outcome<void> FileSystem::run(const Caller& caller, const fuse::Lookup& in, Repl
 }
 
 Outcome<void> FileSystem::run(const Caller& caller, const fuse::MakeNode& in, ReplyBody& out) {
-  if ((in.mode & S_IFMT) != S_IFREG && (in.mode & S_IFMT) != 0) return refuse(EPERM);
+  auto type = in.mode & S_IFMT;
+  bool special = S_ISFIFO(type) || S_ISSOCK(type);
+  if (type != 0 && type != S_IFREG && !special) return refuse(EPERM);
   auto parent = TRY(inodes_.find(caller.nodeid));
-  TRY(child(*parent, in.name.c_str(), O_WRONLY | O_CREAT | O_EXCL, in.mode & kSettableMode));
+  if (special) {
+    TRY(make_special(*parent, in));
+  } else {
+    TRY(child(*parent, in.name.c_str(), O_WRONLY | O_CREAT | O_EXCL, in.mode & kSettableMode));
+  }
   auto done = reply_made(caller, *parent, in.name, out);
   if (!done) ::unlinkat(parent->handle.get(), in.name.c_str(), 0);
   return done;
+}
+
+// A fifo or a socket is a name here and works in the client's kernel alone: this process never opens one.
+Outcome<void> FileSystem::make_special(const Inode& parent, const fuse::MakeNode& in) {
+  if (::mknodat(parent.handle.get(), in.name.c_str(), in.mode & (S_IFMT | kSettableMode), 0) != 0)
+    return refuse_errno();
+  auto path = TRY(child(parent, in.name.c_str(), O_PATH));
+  struct stat info{};
+  if (::fstat(path.get(), &info) != 0) return refuse_errno();
+  host_made_->made(info.st_ino, parent.number, {});
+  return {};
 }
 
 Outcome<void> FileSystem::run(const Caller& caller, const fuse::MakeDir& in, ReplyBody& out) {
@@ -64,7 +81,7 @@ Outcome<void> FileSystem::run(const Caller& caller, const fuse::Symlink& in, Rep
   auto path = TRY(child(*parent, in.name.c_str(), O_PATH));
   struct stat info{};
   if (::fstat(path.get(), &info) != 0) return refuse_errno();
-  if (S_ISLNK(info.st_mode)) host_links_->made(info.st_ino, parent->number, in.target);
+  if (S_ISLNK(info.st_mode)) host_made_->made(info.st_ino, parent->number, in.target);
   auto done = reply_made(caller, *parent, in.name, out);
   if (!done) ::unlinkat(parent->handle.get(), in.name.c_str(), 0);
   return done;
@@ -82,7 +99,7 @@ Outcome<void> FileSystem::run(const Caller& caller, const fuse::Link& in, ReplyB
   }
   for (const auto& entry : inodes_.entries(*source)) {
     if (auto known = inodes_.find(entry.parent))
-      host_links_->placed(source->number, (*known)->number, parent->number);
+      host_made_->placed(source->number, (*known)->number, parent->number);
   }
   auto found = TRY(look_up(*parent, in.name.c_str()));
   out.put(fuse::bytes_of(entry_of(*found.inode, found.info)));
@@ -145,7 +162,8 @@ void FileSystem::moved(const Inode& from, const fuse::Name& old_name, const Inod
                        const fuse::Name& new_name) {
   struct stat info{};
   if (::fstatat(to.handle.get(), new_name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) return;
-  if (S_ISLNK(info.st_mode)) host_links_->placed(info.st_ino, from.number, to.number);
+  if (!S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode))
+    host_made_->placed(info.st_ino, from.number, to.number);
   auto inode = inodes_.find_number(info.st_ino);
   if (inode == nullptr) return;
   inodes_.unname(*inode, from.id, old_name.view());

@@ -34,6 +34,8 @@ struct PumpOptions {
   Ownership ownership = Ownership::mounting_user;
   uid_t uid = 0;  // whom files show as; the caller's own, normally
   gid_t gid = 0;
+  // No other mount uses the share: the kernel holds back what is written and keeps locks itself.
+  bool exclusive = false;
   std::uint32_t max_write = fuse::kMaxWrite;  // the lower of ours and HelloReply::max_write
   sys::milliseconds reply_timeout = kReplyTimeout;
   Traffic* traffic = nullptr;  // counted here, if given; outlives the pump

@@ -96,6 +96,7 @@ ServerStats Server::stats() const {
           .bytes_written = counters_->bytes_written,
           .inodes = fs_->inode_count(),
           .handles = fs_->handle_count(),
+          .locks = fs_->lock_count(),
           .notifications = counters_->notifications};
 }
 

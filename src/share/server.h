@@ -14,7 +14,7 @@
 namespace cloister::share {
 
 class FileSystem;
-class HostLinks;
+class HostMade;
 class Notifier;
 
 struct ServerOptions {
@@ -23,9 +23,10 @@ struct ServerOptions {
   // through it.
   sys::Dir proc_self_fd;
   // The links that the client made, shared by all mounts of one share. Absent: a table of its own.
-  std::shared_ptr<HostLinks> host_links;
+  std::shared_ptr<HostMade> host_made;
   std::size_t max_inodes = kMaxInodes;
   std::size_t max_handles = kMaxHandles;
+  std::size_t max_lock_owners = kMaxLockOwners;
 };
 
 struct ServerStats {
@@ -36,6 +37,7 @@ struct ServerStats {
   std::uint64_t bytes_written = 0;
   std::uint64_t inodes = 0;
   std::uint64_t handles = 0;
+  std::uint64_t locks = 0;  // locked ranges
   std::uint64_t notifications = 0;
 };
 

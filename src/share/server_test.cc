@@ -6,6 +6,7 @@
 #include <sys/xattr.h>
 
 #include "fuse/notification.h"
+#include "fuse/protocol.h"
 #include "fuse/wire.h"
 #include "share/notify.h"
 #include "share/test_client.h"
@@ -101,6 +102,18 @@ TEST_F(ShareTest, SetsAttributes) {
              .attr;
   EXPECT_GT(attr.mtime, 1'000'000'000U);
   EXPECT_EQ(attr.atime, before);
+}
+
+TEST_F(ShareTest, TellsTheTimeOfBirth) {
+  write_text(root / "f", "content");
+  auto stat = ask(fuse::kOpStatx, node_of("f"), with(fuse::StatxIn{})).as<fuse::StatxOut>().stat;
+  struct statx wanted{};
+  ASSERT_EQ(::statx(AT_FDCWD, (root / "f").c_str(), 0, STATX_BASIC_STATS | STATX_BTIME, &wanted), 0);
+  EXPECT_EQ(stat.mask & STATX_BTIME, wanted.stx_mask & STATX_BTIME);
+  EXPECT_EQ(stat.btime.nanoseconds, wanted.stx_btime.tv_nsec);
+  EXPECT_EQ(stat.mtime.seconds, wanted.stx_mtime.tv_sec);
+  EXPECT_EQ(stat.size, 7U);
+  EXPECT_EQ(stat.mode, wanted.stx_mode);
 }
 
 TEST_F(ShareTest, TruncatesThroughAHandleThatMayWrite) {
@@ -230,8 +243,8 @@ TEST_F(ShareTest, KeepsUserAttributesOnly) {
 }
 
 TEST_F(ShareTest, AnswersWhatItDoesNotServeWithEnosys) {
-  for (std::uint32_t opcode : {FUSE_ACCESS, FUSE_FLUSH, FUSE_POLL, FUSE_IOCTL, FUSE_BMAP, FUSE_GETLK,
-                               FUSE_SETLK, FUSE_SETUPMAPPING, FUSE_INIT}) {
+  for (std::uint32_t opcode : {FUSE_ACCESS, FUSE_POLL, FUSE_IOCTL, FUSE_BMAP, FUSE_SETLKW, FUSE_INTERRUPT,
+                               FUSE_SETUPMAPPING, FUSE_INIT}) {
     EXPECT_EQ(ask(opcode, FUSE_ROOT_ID, Bytes(24)).error, ENOSYS) << opcode;
   }
   EXPECT_EQ(ask(9999, FUSE_ROOT_ID).error, ENOSYS);
