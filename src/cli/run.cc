@@ -10,6 +10,7 @@
 #include "cli/verbs.h"
 #include "host/job_client.h"
 #include "host/known_signers.h"
+#include "host/mounts.h"
 #include "host/words.h"
 #include "sys/file.h"
 
@@ -199,6 +200,7 @@ Result<int> run(const Context& context, Options& options) {
   Canceller::block_signals();
   std::function<Result<host::Session>()> open = [&] { return context.open_session(enclave, options.image); };
   auto session = TRY(open());
+  TRY(host::write_back_mounts(context.paths, enclave.name));
   auto id = TRY(host::post_job(session, request, credentials));
   return follow(context, options, session, open, id);
 }

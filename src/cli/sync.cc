@@ -45,6 +45,9 @@ void add_sync(CommandLine& line, const Context& context) {
       .text("-d,--directory", options->sync.directory, "an empty directory; made if it is missing", true)
       .flag("--read-only", options->sync.read_only, "look, do not touch")
       .flag("--allow-other", options->sync.allow_other, "let other users of this machine in")
+      .flag("--exclusive", options->sync.exclusive,
+            "keep what is written in this machine's cache for a while: faster, for one mount at a time; what "
+            "a job changes in a file that is open here stays unseen")
       .flag("--foreground", options->foreground, "do not detach")
       .text("--image", options->image,
             "measurements (JSON) that the enclave must have (default: those noted at `up`)")

@@ -62,12 +62,20 @@ Result<JobView> JobTable::start(const ClientId& client, const PostedJob& posted)
   std::lock_guard lock(mutex_);
   TRY(admit(client, order.output.view(), posted.share_output));
   forget_oldest(client);
-  auto started = TRY(monitor_.start_job(client, order));
+  auto number = ++started_;
+  // Without its server a share is still there for the job; only its mounts are not.
+  if (auto watched = shares_.begin_job(client, number); !watched)
+    log_.warning("watch a share: {}", watched.error().message());
+  auto started = monitor_.start_job(client, order);
+  if (!started) {
+    (void)shares_.end_job(client, number).has_value();
+    return std::unexpected(std::move(started).error());
+  }
   auto job = std::make_shared<Job>(
-      client, order, JobOptions{.shares_output = posted.share_output, .grace = posted.grace}, ++started_);
-  TRY(job->follow(std::move(started.launcher), std::move(started.standard_output), [this, client] {
-    if (auto told = shares_.invalidate(client); !told)
-      log_.warning("invalidate a share: {}", told.error().message());
+      client, order, JobOptions{.shares_output = posted.share_output, .grace = posted.grace}, number);
+  TRY(job->follow(std::move(started->launcher), std::move(started->standard_output), [this, client, number] {
+    if (auto told = shares_.end_job(client, number); !told)
+      log_.warning("tell a client what a job changed: {}", told.error().message());
   }));
   jobs_[order.id] = job;
   return job->view();

@@ -117,17 +117,19 @@ Result<share::ControlReply> ShareServers::exchange(Server& server, share::Contro
   return reply;
 }
 
-Status ShareServers::ask(Server& server, share::ControlKind kind, std::uint64_t session,
-                         std::span<const int> fds) {
+Result<share::ControlReply> ShareServers::ask(Server& server, const share::ControlMessage& message,
+                                              std::span<const int> fds) {
   std::lock_guard lock(server.mutex);
-  auto answered = exchange(server, {.kind = kind, .session = session}, fds, kShareReplyTimeout);
+  auto answered = exchange(server, message, fds, kShareReplyTimeout);
   server.gone = !answered.has_value();
   auto reply = TRY(std::move(answered));
   switch (reply.status) {
     case share::ControlStatus::ok:
-      return {};
+      return reply;
     case share::ControlStatus::full:
       return fail(ErrorKind::exhausted, "the share has no room for another lane or mount");
+    case share::ControlStatus::taken:
+      return fail(ErrorKind::denied, "another mount has the share to itself");
     case share::ControlStatus::unconfirmed:
       return fail(ErrorKind::unavailable, "the client did not confirm in time");
     default:
@@ -140,7 +142,9 @@ Status ShareServers::add_lane(const LaneRight& right, const sys::Fd& connection)
   auto kind = right.purpose == LanePurpose::requests ? share::ControlKind::add_lane
                                                      : share::ControlKind::add_notifier;
   int fd = connection.get();
-  return ask(*server, kind, right.session, {&fd, 1});
+  share::ControlMessage message{.kind = kind, .exclusive = right.exclusive, .session = right.session};
+  TRY(ask(*server, message, {&fd, 1}));
+  return {};
 }
 
 // Not more than kShareStatsTimeout, and not at all while the server answers somebody else.
@@ -180,9 +184,26 @@ ShareServers::Totals ShareServers::totals() {
   return out;
 }
 
-Status ShareServers::invalidate(const ClientId& client) {
+Status ShareServers::begin_job(const ClientId& client, std::uint64_t job) {
   auto server = TRY(find(client));
-  return ask(*server, share::ControlKind::invalidate, 0, {});
+  TRY(ask(*server, {.kind = share::ControlKind::begin_job, .session = job}, {}));
+  return {};
+}
+
+Status ShareServers::end_job(const ClientId& client, std::uint64_t job) {
+  auto server = TRY(find(client));
+  TRY(ask(*server, {.kind = share::ControlKind::end_job, .session = job}, {}));
+  return {};
+}
+
+Status ShareServers::check_room(const ClientId& client, bool exclusive) {
+  auto server = TRY(find(client));
+  auto seen = TRY(ask(*server, {.kind = share::ControlKind::stats}, {}));
+  if (seen.sessions == 0 || (!exclusive && !seen.exclusive)) return {};
+  Error error(ErrorKind::denied,
+              seen.exclusive ? "another mount has this folder to itself (--exclusive)"
+                             : "the folder is mounted already, and --exclusive is for its only mount");
+  return std::unexpected(std::move(error).with_hint("unmount the other: cloister unsync -d DIR"));
 }
 
 }  // namespace cloister::enclave

@@ -59,8 +59,13 @@ class ShareServers {
   Status open(const ClientId& client);
   bool known(const ClientId& client);
   Status add_lane(const LaneRight& right, const sys::Fd& connection);
-  // Tells the client's kernel what a job has changed; returns when it has been told.
-  Status invalidate(const ClientId& client);
+  // While a job runs, what changes in its client's share is pushed to the client's kernels. `job`: a number
+  // that no other running job has.
+  Status begin_job(const ClientId& client, std::uint64_t job);
+  // Returns when the client's kernels have been told of all that the job has changed.
+  Status end_job(const ClientId& client, std::uint64_t job);
+  // conflict: a mount has the share to itself, or wants to while there is another.
+  Status check_room(const ClientId& client, bool exclusive);
 
   // Sums over all clients. A server that is busy or slow counts as it was last seen: nobody waits for another
   // client's share.
@@ -85,7 +90,8 @@ class ShareServers {
   };
   static Result<share::ControlReply> exchange(Server& server, share::ControlMessage message,
                                               std::span<const int> fds, sys::milliseconds patience);
-  static Status ask(Server& server, share::ControlKind kind, std::uint64_t session, std::span<const int> fds);
+  static Result<share::ControlReply> ask(Server& server, const share::ControlMessage& message,
+                                         std::span<const int> fds);
   Result<std::shared_ptr<Server>> find(const ClientId& client);
   void look_at(Server& server);
   static void add_traffic(Totals& totals, const share::ServerStats& stats);

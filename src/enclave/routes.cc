@@ -54,16 +54,24 @@ std::string job_list(const std::vector<JobView>& jobs) {
   return out + "]}";
 }
 
-Result<unsigned> lane_count(const std::string& body) {
+struct WantedMount {
+  unsigned lanes = 0;
+  bool exclusive = false;
+};
+
+Result<WantedMount> parse_wanted_mount(const std::string& body) {
   auto object = json::parse(body, nullptr, /*allow_exceptions=*/false);
-  if (!object.is_object() || object.size() != 1 || !object.contains("lanes") ||
-      !object["lanes"].is_number_unsigned()) {
-    return fail(ErrorKind::invalid, "the body is not {{\"lanes\":N}}");
+  bool lanes_named = object.is_object() && object.contains("lanes") && object["lanes"].is_number_unsigned();
+  bool exclusive_named = object.is_object() && object.contains("exclusive");
+  if (!lanes_named || object.size() != (exclusive_named ? 2 : 1) ||
+      (exclusive_named && !object["exclusive"].is_boolean())) {
+    return fail(ErrorKind::invalid,
+                "the body is not {{\"lanes\":N}} or {{\"lanes\":N,\"exclusive\":BOOLEAN}}");
   }
   auto lanes = object["lanes"].get<std::uint64_t>();
   if (lanes < 1 || lanes > kMaxLanes)
     return fail(ErrorKind::invalid, "'lanes' is not between 1 and {}", kMaxLanes);
-  return static_cast<unsigned>(lanes);
+  return WantedMount{static_cast<unsigned>(lanes), exclusive_named && object["exclusive"].get<bool>()};
 }
 
 std::uint64_t fresh_session() {
@@ -145,13 +153,16 @@ Result<http::Answer> Session::info(const http::Request&, JobId) {
 }
 
 Result<http::Answer> Session::open_share(const http::Request& request, JobId) {
-  auto lanes = TRY(lane_count(request.body));
+  auto wanted = TRY(parse_wanted_mount(request.body));
   TRY(state_.shares.open(client_));
+  TRY(state_.shares.check_room(client_, wanted.exclusive));
   auto session = fresh_session();
   json tickets = json::array();
-  for (unsigned i = 0; i < lanes; ++i) {
-    tickets.push_back(to_hex(TRY(
-        state_.tickets.issue({.client = client_, .purpose = LanePurpose::requests, .session = session}))));
+  for (unsigned i = 0; i < wanted.lanes; ++i) {
+    tickets.push_back(to_hex(TRY(state_.tickets.issue({.client = client_,
+                                                       .purpose = LanePurpose::requests,
+                                                       .session = session,
+                                                       .exclusive = wanted.exclusive}))));
   }
   auto notifier = TRY(
       state_.tickets.issue({.client = client_, .purpose = LanePurpose::notifications, .session = session}));

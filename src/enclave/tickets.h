@@ -20,6 +20,7 @@ struct LaneRight {
   ClientId client{};
   LanePurpose purpose{};
   std::uint64_t session = 0;  // lanes of one mount have the same
+  bool exclusive = false;     // the mount wants the share to itself
 };
 
 // Owned by the listener; thread-safe.

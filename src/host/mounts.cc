@@ -134,8 +134,8 @@ Result<std::string> check_mount_point(const std::string& directory) {
   return path.string();
 }
 
-share::PumpOptions pump_options(share::Traffic* traffic) {
-  return {.uid = ::getuid(), .gid = ::getgid(), .traffic = traffic};
+share::PumpOptions pump_options(const SyncOptions& options, share::Traffic* traffic) {
+  return {.uid = ::getuid(), .gid = ::getgid(), .exclusive = options.exclusive, .traffic = traffic};
 }
 
 Result<std::unique_ptr<sys::Stream>> open_lane(const sys::Endpoint& lanes, share::LaneKind kind,
@@ -196,10 +196,10 @@ class UnmountOnSignal {
 
 }  // namespace
 
-Result<share::Lanes> open_lanes(Session& session, const sys::Endpoint& lanes, std::size_t count) {
+Result<share::Lanes> open_lanes(Session& session, const sys::Endpoint& lanes, const SyncOptions& options) {
   http::Request request{.method = "POST", .target = "/v1/share"};
   request.fields.set("Content-Type", "application/json");
-  request.body = fmt::format(R"({{"lanes":{}}})", count);
+  request.body = json{{"lanes", options.lanes}, {"exclusive", options.exclusive}}.dump();
   auto response = TRY(session.request(request));
   auto object = json::parse(response.body, nullptr, /*allow_exceptions=*/false);
   share::Lanes out;
@@ -212,8 +212,9 @@ Result<share::Lanes> open_lanes(Session& session, const sys::Endpoint& lanes, st
   } catch (const json::exception&) {
     return fail(ErrorKind::corrupt, "the enclave's answer is not the documented one");
   }
-  if (out.requests.size() != count)
-    return fail(ErrorKind::corrupt, "the enclave gave {} tickets, not {}", out.requests.size(), count);
+  if (out.requests.size() != options.lanes)
+    return fail(ErrorKind::corrupt, "the enclave gave {} tickets, not {}", out.requests.size(),
+                options.lanes);
   return out;
 }
 
@@ -221,12 +222,12 @@ Status run_mount(const EnclaveRecord& enclave, const OpenSession& open_session, 
                  const std::function<void()>& on_mounted, share::Traffic* traffic) {
   auto directory = TRY(check_mount_point(options.directory));
   auto session = TRY(open_session());
-  auto lanes = TRY(open_lanes(session, enclave.lanes, options.lanes));
+  auto lanes = TRY(open_lanes(session, enclave.lanes, options));
   auto mount = TRY(
       share::Mount::mount(directory, {.allow_other = options.allow_other, .read_only = options.read_only}));
   UnmountOnSignal watch(mount);
   on_mounted();
-  return share::pump(mount, std::move(lanes), pump_options(traffic));
+  return share::pump(mount, std::move(lanes), pump_options(options, traffic));
 }
 
 // The background process does all of it, so that the mount, the lanes and the key of the session are in one
@@ -297,6 +298,16 @@ Result<MountRecord> find_mount(const Paths& paths, const std::string& directory)
     }
   }
   return fail(ErrorKind::not_found, "{} is not a synced folder", directory);
+}
+
+Status write_back_mounts(const Paths& paths, const std::string& enclave) {
+  for (const auto& mount : list_mounts(paths, enclave)) {
+    sys::Fd folder(::open(mount.directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!folder)
+      continue;  // it ended meanwhile, or is another user's: nothing here that we could have written
+    if (::syncfs(folder.get()) != 0) return fail_errno(fmt::format("write back {}", mount.directory));
+  }
+  return {};
 }
 
 Status stop_mount(const Paths& paths, const MountRecord& mount) {

@@ -31,11 +31,12 @@ struct SyncOptions {
   std::string directory;
   bool read_only = false;
   bool allow_other = false;
+  bool exclusive = false;  // no other mount of the share; its price is in docs/guide.md
   std::size_t lanes = kDefaultLanes;
 };
 
 // The lanes of a new mount: tickets over the session, a connection and a hello for each.
-Result<share::Lanes> open_lanes(Session& session, const sys::Endpoint& lanes, std::size_t count);
+Result<share::Lanes> open_lanes(Session& session, const sys::Endpoint& lanes, const SyncOptions& options);
 
 using OpenSession = std::function<Result<Session>()>;
 
@@ -52,6 +53,9 @@ std::vector<MountRecord> list_mounts(const Paths& paths, const std::string& encl
 std::optional<MountTraffic> traffic_of(const Paths& paths, const MountRecord& mount);
 // The mount of this directory, of whichever enclave. not_found: none.
 Result<MountRecord> find_mount(const Paths& paths, const std::string& directory);
+// Writes back what this machine's kernel still holds of an enclave's mounted folders (mapped pages; with
+// --exclusive, everything): afterwards a job sees it.
+Status write_back_mounts(const Paths& paths, const std::string& enclave);
 // Unmounts and waits for the pump to end.
 Status stop_mount(const Paths& paths, const MountRecord& mount);
 

@@ -15,12 +15,14 @@ enum class ControlKind : std::uint32_t {
   add_notifier = 2,  // one descriptor: likewise, of a mount that has a request lane already
   invalidate = 3,    // all mounts of the share
   stats = 4,
+  begin_job = 5,  // `session` is the job's number. From now on whatever changes is pushed to the mounts
+  end_job = 6,    // answered when all mounts have been told, as `invalidate` is
 };
 
 struct ControlMessage {
   ControlKind kind = ControlKind::stats;
-  std::uint32_t reserved = 0;
-  std::uint64_t id = 0;  // of the caller's choice
+  std::uint32_t exclusive = 0;  // of add_lane: 1 if this mount wants the share to itself
+  std::uint64_t id = 0;         // of the caller's choice
   std::uint64_t session =
       0;  // which mount a lane belongs to: the caller's number. A mount ends with its last lane
 };
@@ -31,6 +33,7 @@ enum class ControlStatus : std::uint32_t {
   unconfirmed = 2,  // a client did not confirm an invalidation in time
   invalid = 3,      // unknown kind, or descriptors missing
   failed = 4,
+  taken = 5,  // a mount has the share to itself, or wants to
 };
 
 struct ControlReply {
@@ -41,6 +44,7 @@ struct ControlReply {
   ServerStats stats;
   std::uint64_t sessions = 0;
   std::uint64_t lanes = 0;
+  bool exclusive = false;  // a mount has the share to itself
 };
 
 // The main loop. The caller has already put the process behind its walls. Ends, lanes included, when the

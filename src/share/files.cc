@@ -95,7 +95,7 @@ Outcome<void> FileSystem::run(const Caller& caller, const fuse::Open& in, ReplyB
   fuse_open_out opened{};
   // The client's cached pages are good while the file is as it was last told: it judges them itself by every
   // attribute that it gets.
-  if (inodes_.unchanged(*inode, info)) opened.open_flags |= FOPEN_KEEP_CACHE;
+  if (up_to_date(*inode, info)) opened.open_flags |= FOPEN_KEEP_CACHE;
   auto fd = TRY(reopen(inode->handle.get(), TRY(open_flags(in.flags))));
   opened.fh = TRY(handles_.add(std::make_shared<const OpenFile>(std::move(fd), std::move(inode))));
   out.put(fuse::bytes_of(opened));

@@ -18,7 +18,13 @@ namespace cloister::share {
 namespace {
 
 constexpr std::size_t kSpareDescriptors = 128;   // lanes, control, and what an operation opens for a moment
+constexpr std::int64_t kTick = 10'000'000;       // nanoseconds between two times that a file can have
 constexpr mode_t kStripped = S_ISUID | S_ISGID;  // bits that no file of a share has in the client's eyes
+
+// Nanoseconds of CLOCK_REALTIME, a tick late, for times are kept in ticks.
+std::int64_t changed_at(const struct stat& info) {
+  return info.st_ctim.tv_sec * 1'000'000'000LL + info.st_ctim.tv_nsec + kTick;
+}
 
 // Inodes and handles are descriptors: they cannot be more than the process may have.
 void fit_limits(ServerOptions& options) {
@@ -101,6 +107,7 @@ Result<std::unique_ptr<FileSystem>> FileSystem::create(sys::Dir root, ServerOpti
 FileSystem::FileSystem(sys::Fd root, const struct stat& info, ServerOptions options)
     : proc_self_fd_(std::move(options.proc_self_fd)),
       host_made_(std::move(options.host_made)),
+      exclusive_(options.exclusive),
       device_(info.st_dev),
       inodes_(std::move(root), info, options.max_inodes),
       handles_(options.max_handles),
@@ -191,19 +198,28 @@ bool FileSystem::still_leads(const Entry& entry, const Inode& inode) const {
   return visible(**parent, path->get(), info);
 }
 
+bool FileSystem::up_to_date(const Inode& inode, const struct stat& info) const {
+  if (S_ISREG(info.st_mode) && changed_at(info) >= suspect_since_) return false;
+  return inodes_.unchanged(inode, info);
+}
+
 std::vector<Bytes> FileSystem::changed() {
   std::vector<Bytes> out;
   for (const auto& inode : inodes_.all()) {
     struct stat info{};
     if (::fstat(inode->handle.get(), &info) != 0) continue;
-    if (!inodes_.unchanged(*inode, info)) {
+    bool changed = !up_to_date(*inode, info);
+    if (changed) {
       out.push_back(fuse::encode_inval_inode(inode->id));
       inodes_.tell(*inode, info);
     }
     for (const auto& entry : inodes_.entries(*inode)) {
-      if (still_leads(entry, *inode)) continue;
+      bool leads = still_leads(entry, *inode);  // The writeback cache believes the server of an inode that is
+                                                // new to it, and of no other: a changed file
+      // loses its names, so that it is looked up anew.
+      if (leads && !(changed && exclusive_ && S_ISREG(inode->type))) continue;
       out.push_back(fuse::encode_inval_entry(entry.parent, entry.name));
-      inodes_.unname(*inode, entry.parent, entry.name);
+      if (!leads) inodes_.unname(*inode, entry.parent, entry.name);
     }
   }
   return out;

@@ -7,6 +7,7 @@
 // does not matter.
 #pragma once
 
+#include <atomic>
 #include <memory>
 
 #include "fuse/request.h"
@@ -41,6 +42,7 @@ class FileSystem {
   Outcome<void> run(const fuse_in_header& caller, const fuse::Body& body, ReplyBody& out);
   // The notifications that bring the client up to date; from here on it counts as told.
   std::vector<Bytes> changed();
+  void suspect_since(std::int64_t nanoseconds) { suspect_since_ = nanoseconds; }
   void forget_all();
   std::size_t inode_count() const { return inodes_.size(); }
   std::size_t handle_count() const { return handles_.size(); }
@@ -125,14 +127,18 @@ class FileSystem {
   Outcome<sys::Fd> open_for_xattrs(NodeId node, int error_for_links) const;
   Outcome<bool> put_entry(const OpenDirectory& directory, const struct Dirent& entry, bool plus,
                           std::size_t room, ReplyBody& out);
+  // Whether what the client has of the inode's attributes and contents is what is there.
+  bool up_to_date(const Inode& inode, const struct stat& info) const;
   bool still_leads(const Entry& entry, const Inode& inode) const;
 
   sys::Dir proc_self_fd_;
   std::shared_ptr<HostMade> host_made_;
+  const bool exclusive_;
   dev_t device_;
   InodeTable inodes_;
   HandleTable handles_;
   LockTable locks_;
+  std::atomic<std::int64_t> suspect_since_{kNeverChanging};
 };
 
 // The attributes that the client sees: no setuid, no setgid, no device numbers.

@@ -29,6 +29,7 @@ inline constexpr std::uint64_t kMaxCopy =
     64ULL * 1024 * 1024;  // bytes of one COPY_FILE_RANGE; longer ones come back short
 inline constexpr std::size_t kMaxHostMade = 65536;  // links remembered as made by the client itself
 inline constexpr std::size_t kMaxHostTargetBytes = 16 * 1024 * 1024;  // bytes of their targets together
+inline constexpr std::size_t kMaxWatchedJobs = 256;                   // of one share at the same time
 inline constexpr std::size_t kMaxPendingInvalidations =
     64;  // invalidate requests waiting in one server process
 
@@ -38,6 +39,12 @@ inline constexpr std::uint32_t kBlockSize = 4096;  // bytes; what stat(2) sugges
 // never believed: a job may make them.
 inline constexpr std::uint64_t kAttrLifetimeSeconds = 1;
 inline constexpr std::uint64_t kEntryLifetimeSeconds = 1;
+
+// How often the mounts are told what has changed, while a job runs or there are several: half of what a
+// change may take to show. Where telling takes long, less often, so that it costs a tenth of the time at
+// most.
+inline constexpr std::chrono::milliseconds kWatchInterval{500};
+inline constexpr int kWatchShare = 10;
 
 inline constexpr std::chrono::seconds kHelloTimeout{10};
 inline constexpr std::chrono::seconds kReplyTimeout{120};  // the client gives the enclave up after it

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 
 #include "base/bytes.h"
@@ -24,10 +25,13 @@ struct ServerOptions {
   sys::Dir proc_self_fd;
   // The links that the client made, shared by all mounts of one share. Absent: a table of its own.
   std::shared_ptr<HostMade> host_made;
+  bool exclusive = false;  // the client's kernel has its writeback cache on (sync --exclusive)
   std::size_t max_inodes = kMaxInodes;
   std::size_t max_handles = kMaxHandles;
   std::size_t max_lock_owners = kMaxLockOwners;
 };
+
+inline constexpr std::int64_t kNeverChanging = std::numeric_limits<std::int64_t>::max();
 
 struct ServerStats {
   std::uint64_t requests = 0;
@@ -59,6 +63,11 @@ class Server {
   // The lane that carries invalidations; a new one replaces the old.
   void set_notifier(std::unique_ptr<sys::Stream> lane);
   void set_notifier(sys::Fd lane);
+
+  // A file that has changed at or after this time (nanoseconds of CLOCK_REALTIME) may be mapped by a job, and
+  // then goes on changing without a trace in its times: no copy of its contents is believed. kNeverChanging:
+  // no job runs.
+  void suspect_since(std::int64_t nanoseconds);
 
   // Compares what the client was told with what is there now, and returns when the client's kernel has
   // dropped what changed. Call at a job's start and end. unavailable: the client did not confirm in time (its

@@ -1,0 +1,185 @@
+#include "share/sessions.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#include "share/limits.h"
+#include "share/links.h"
+
+namespace cloister::share {
+
+namespace {
+
+// What only grows.
+void add_counts(ServerStats& sum, const ServerStats& one) {
+  sum.requests += one.requests;
+  sum.errors += one.errors;
+  sum.malformed += one.malformed;
+  sum.bytes_read += one.bytes_read;
+  sum.bytes_written += one.bytes_written;
+  sum.notifications += one.notifications;
+}
+
+}  // namespace
+
+Sessions::Sessions(sys::Dir root, ServerOptions options)
+    : root_(std::move(root)), options_(std::move(options)) {
+  if (options_.host_made == nullptr) options_.host_made = std::make_shared<HostMade>();
+}
+
+Sessions::~Sessions() {
+  {
+    std::lock_guard lock(mutex_);
+    for (auto& lane : lanes_) ::shutdown(lane.stream.descriptor(), SHUT_RDWR);
+  }
+  for (auto& lane : lanes_) lane.thread.join();
+}
+
+Result<std::shared_ptr<Server>> Sessions::make_server(bool exclusive) const {
+  auto duplicate = [](const sys::Dir& dir) -> Result<sys::Dir> {
+    if (!dir) return sys::Dir();
+    int copy = ::fcntl(dir.descriptor(), F_DUPFD_CLOEXEC, 0);
+    if (copy < 0) return fail_errno("duplicate a directory handle");
+    return sys::Dir(sys::Fd(copy));
+  };
+  ServerOptions options{.proc_self_fd = TRY(duplicate(options_.proc_self_fd)),
+                        .host_made = options_.host_made,
+                        .exclusive = exclusive,
+                        .max_inodes = options_.max_inodes / kMaxSessions,
+                        .max_handles = options_.max_handles / kMaxSessions,
+                        .max_lock_owners = options_.max_lock_owners / kMaxSessions};
+  return std::shared_ptr<Server>(TRY(Server::create(TRY(duplicate(root_)), std::move(options))));
+}
+
+void Sessions::reap() {
+  for (auto lane = lanes_.begin(); lane != lanes_.end();) {
+    if (!lane->ended) {
+      ++lane;
+      continue;
+    }
+    lane->thread.join();
+    lane = lanes_.erase(lane);
+  }
+}
+
+void Sessions::serve(Lane& lane, const std::shared_ptr<Server>& server, std::uint64_t number) {
+  try {
+    server->serve_lane(lane.stream);
+  } catch (const std::exception&) {
+    // Out of memory. The lane ends; the client sees it.
+  }
+  ::shutdown(lane.stream.descriptor(), SHUT_RDWR);
+  std::lock_guard lock(mutex_);
+  auto session = sessions_.find(number);
+  if (session != sessions_.end() && --session->second.lanes == 0) {
+    add_counts(ended_, server->stats());
+    sessions_.erase(session);
+  }
+  lane.ended = true;
+}
+
+// A mount that has the share to itself lets nobody else in, and is let in only where nobody is.
+ControlStatus Sessions::admit(bool exclusive) const {
+  if (sessions_.size() >= kMaxSessions) return ControlStatus::full;
+  for (const auto& [number, session] : sessions_) {
+    if (exclusive || session.exclusive) return ControlStatus::taken;
+  }
+  return ControlStatus::ok;
+}
+
+ControlStatus Sessions::add_lane(std::uint64_t number, bool exclusive, sys::Fd socket) {
+  std::lock_guard lock(mutex_);
+  reap();
+  auto session = sessions_.find(number);
+  if (session == sessions_.end()) {
+    if (auto admitted = admit(exclusive); admitted != ControlStatus::ok) return admitted;
+    auto server = make_server(exclusive);
+    if (!server) return ControlStatus::failed;
+    session =
+        sessions_.emplace(number, Session{.server = *std::move(server), .lanes = 0, .exclusive = exclusive})
+            .first;
+    suspect();
+  }
+  if (session->second.lanes >= kMaxLanes) return ControlStatus::full;
+  ++session->second.lanes;
+  auto& lane = lanes_.emplace_back(std::move(socket));
+  lane.thread = std::thread([this, &lane, server = session->second.server, number]() mutable {
+    serve(lane, server, number);
+    server.reset();
+  });
+  return ControlStatus::ok;
+}
+
+ControlStatus Sessions::add_notifier(std::uint64_t number, sys::Fd socket) {
+  std::shared_ptr<Server> server;
+  {
+    std::lock_guard lock(mutex_);
+    auto session = sessions_.find(number);
+    if (session == sessions_.end()) return ControlStatus::invalid;
+    server = session->second.server;
+  }
+  server->set_notifier(std::move(socket));
+  return ControlStatus::ok;
+}
+
+std::vector<std::shared_ptr<Server>> Sessions::servers() {
+  std::lock_guard lock(mutex_);
+  std::vector<std::shared_ptr<Server>> out;
+  for (const auto& [number, session] : sessions_) out.push_back(session.server);
+  return out;
+}
+
+ControlStatus Sessions::begin_job(std::uint64_t number) {
+  std::lock_guard lock(mutex_);
+  if (jobs_.size() >= kMaxWatchedJobs || jobs_.contains(number)) return ControlStatus::full;
+  timespec now{};
+  ::clock_gettime(CLOCK_REALTIME_COARSE, &now);
+  jobs_.emplace(number, now.tv_sec * 1'000'000'000LL + now.tv_nsec);
+  suspect();
+  return ControlStatus::ok;
+}
+
+void Sessions::end_job(std::uint64_t number) {
+  std::lock_guard lock(mutex_);
+  jobs_.erase(number);
+  suspect();
+}
+
+// What has changed since the first of the running jobs began may be changing still.
+void Sessions::suspect() {
+  auto since = kNeverChanging;
+  for (const auto& [number, began] : jobs_) since = std::min(since, began);
+  for (const auto& [number, session] : sessions_) session.server->suspect_since(since);
+}
+
+bool Sessions::watched() {
+  std::lock_guard lock(mutex_);
+  return sessions_.size() > 1 || (!sessions_.empty() && !jobs_.empty());
+}
+
+ControlStatus Sessions::invalidate(sys::Deadline deadline) {
+  auto status = ControlStatus::ok;
+  for (const auto& server : servers()) {
+    if (!server->invalidate_changed(deadline)) status = ControlStatus::unconfirmed;
+  }
+  return status;
+}
+
+void Sessions::count(ControlReply& reply) {
+  std::lock_guard lock(mutex_);
+  reap();
+  reply.stats = ended_;
+  for (const auto& [number, session] : sessions_) {
+    auto one = session.server->stats();
+    add_counts(reply.stats, one);
+    reply.stats.inodes += one.inodes;
+    reply.stats.handles += one.handles;
+    reply.stats.locks += one.locks;
+  }
+  reply.sessions = sessions_.size();
+  reply.lanes = lanes_.size();
+  for (const auto& [number, session] : sessions_) reply.exclusive = reply.exclusive || session.exclusive;
+}
+
+}  // namespace cloister::share
