@@ -56,4 +56,11 @@ struct StatxOut {
 };
 static_assert(sizeof(StatxOut) == 288);
 
+// Not FUSE's, but of the lane (docs/formats/share.md): the body of a reply to SETLK. The client's kernel gets
+// none.
+struct LockGranted {
+  // 1: others use the share. What the kernel has of the file is older than the lock and has to go first.
+  std::uint32_t shared;
+};
+
 }  // namespace cloister::fuse

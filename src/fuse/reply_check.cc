@@ -210,6 +210,9 @@ Status check_body(const Outstanding& request, MutableByteView body, const Presen
     case kOpStatx:
       TRY(exactly(body, sizeof(StatxOut)));
       return check_statx(body, presentation);
+    case FUSE_SETLK:
+      TRY(exactly(body, sizeof(LockGranted)));
+      return at_most(load<LockGranted>(body).shared, 1);
     case FUSE_GETLK:
       TRY(exactly(body, sizeof(fuse_lk_out)));
       return check_lock(body);
@@ -240,7 +243,6 @@ Status check_body(const Outstanding& request, MutableByteView body, const Presen
     case FUSE_LSEEK:
       return check_seek(body);
     case FUSE_FLUSH:
-    case FUSE_SETLK:
     case FUSE_UNLINK:
     case FUSE_RMDIR:
     case FUSE_RENAME:

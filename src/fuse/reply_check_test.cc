@@ -150,7 +150,9 @@ TEST(ReplyCheck, LocksAreRangesOfAKnownType) {
   EXPECT_FALSE(accepts(FUSE_GETLK, with_lock({.start = 2, .end = 1, .type = F_WRLCK, .pid = 0})));
   EXPECT_FALSE(accepts(FUSE_GETLK, with_lock({.start = 0, .end = 1ULL << 63, .type = F_WRLCK, .pid = 0})));
   EXPECT_FALSE(accepts(FUSE_GETLK, with_lock({.start = 0, .end = 1, .type = 3, .pid = 0})));
-  EXPECT_TRUE(accepts(FUSE_SETLK, reply({})));
+  for (std::uint32_t shared : {0, 1}) EXPECT_TRUE(accepts(FUSE_SETLK, reply(with(LockGranted{shared}))));
+  EXPECT_FALSE(accepts(FUSE_SETLK, reply(with(LockGranted{2}))));
+  EXPECT_FALSE(accepts(FUSE_SETLK, reply({})));
   EXPECT_TRUE(accepts(FUSE_FLUSH, reply({})));
   EXPECT_FALSE(accepts(FUSE_SETLKW, reply({})));  // never sent
 }

@@ -49,9 +49,9 @@ fuse::StatxTime statx_time(const statx_timestamp& time) {
   return {.seconds = time.tv_sec, .nanoseconds = time.tv_nsec, .reserved = 0};
 }
 
-fuse::StatxOut statx_out(const struct statx& info) {
+fuse::StatxOut statx_out(const struct statx& info, std::uint64_t lifetime) {
   fuse::StatxOut out{};
-  out.attr_valid = kAttrLifetimeSeconds;
+  out.attr_valid = lifetime;
   auto& stat = out.stat;
   stat.mask = info.stx_mask & (STATX_BASIC_STATS | STATX_BTIME);
   stat.blksize = kBlockSize;
@@ -69,9 +69,9 @@ fuse::StatxOut statx_out(const struct statx& info) {
   return out;
 }
 
-fuse_attr_out attr_out(const struct stat& info) {
+fuse_attr_out attr_out(const struct stat& info, std::uint64_t lifetime) {
   fuse_attr_out out{};
-  out.attr_valid = kAttrLifetimeSeconds;
+  out.attr_valid = lifetime;
   out.attr = attributes_of(info);
   return out;
 }
@@ -83,7 +83,7 @@ Outcome<void> FileSystem::run(const Caller& caller, const fuse::GetAttr&, ReplyB
   struct stat info{};
   if (::fstat(inode->handle.get(), &info) != 0) return refuse_errno();
   inodes_.tell(*inode, info);
-  out.put(fuse::bytes_of(attr_out(info)));
+  out.put(fuse::bytes_of(attr_out(info, lifetime())));
   return {};
 }
 
@@ -96,7 +96,7 @@ Outcome<void> FileSystem::run(const Caller& caller, const fuse::GetStatx&, Reply
   struct stat basic{};
   if (::fstat(inode->handle.get(), &basic) != 0) return refuse_errno();
   inodes_.tell(*inode, basic);
-  out.put(fuse::bytes_of(statx_out(info)));
+  out.put(fuse::bytes_of(statx_out(info, lifetime())));
   return {};
 }
 

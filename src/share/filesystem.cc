@@ -68,11 +68,19 @@ fuse_attr attributes_of(const struct stat& info) {
   return out;
 }
 
-fuse_entry_out entry_of(const Inode& inode, const struct stat& info) {
+void FileSystem::know(const Company& company) {
+  other_mounts_ = company.other_mounts;
+  jobs_since_ = company.jobs_since;
+}
+
+std::uint64_t FileSystem::lifetime() const {
+  return other_mounts_ ? 0 : kLifetimeSeconds;
+}
+
+fuse_entry_out FileSystem::entry_of(const Inode& inode, const struct stat& info) const {
   fuse_entry_out out{};
   out.nodeid = inode.id;
-  out.entry_valid = kEntryLifetimeSeconds;
-  out.attr_valid = kAttrLifetimeSeconds;
+  out.entry_valid = out.attr_valid = lifetime();
   out.attr = attributes_of(info);
   return out;
 }
@@ -199,7 +207,7 @@ bool FileSystem::still_leads(const Entry& entry, const Inode& inode) const {
 }
 
 bool FileSystem::up_to_date(const Inode& inode, const struct stat& info) const {
-  if (S_ISREG(info.st_mode) && changed_at(info) >= suspect_since_) return false;
+  if (S_ISREG(info.st_mode) && changed_at(info) >= jobs_since_) return false;
   return inodes_.unchanged(inode, info);
 }
 

@@ -42,7 +42,7 @@ class FileSystem {
   Outcome<void> run(const fuse_in_header& caller, const fuse::Body& body, ReplyBody& out);
   // The notifications that bring the client up to date; from here on it counts as told.
   std::vector<Bytes> changed();
-  void suspect_since(std::int64_t nanoseconds) { suspect_since_ = nanoseconds; }
+  void know(const Company& company);
   void forget_all();
   std::size_t inode_count() const { return inodes_.size(); }
   std::size_t handle_count() const { return handles_.size(); }
@@ -129,6 +129,9 @@ class FileSystem {
                           std::size_t room, ReplyBody& out);
   // Whether what the client has of the inode's attributes and contents is what is there.
   bool up_to_date(const Inode& inode, const struct stat& info) const;
+  // Seconds that the client may believe a name or an attribute.
+  std::uint64_t lifetime() const;
+  fuse_entry_out entry_of(const Inode& inode, const struct stat& info) const;
   bool still_leads(const Entry& entry, const Inode& inode) const;
 
   sys::Dir proc_self_fd_;
@@ -138,13 +141,13 @@ class FileSystem {
   InodeTable inodes_;
   HandleTable handles_;
   LockTable locks_;
-  std::atomic<std::int64_t> suspect_since_{kNeverChanging};
+  std::atomic<bool> other_mounts_{false};
+  std::atomic<std::int64_t> jobs_since_{kNever};
 };
 
 // The attributes that the client sees: no setuid, no setgid, no device numbers.
 fuse_attr attributes_of(const struct stat& info);
 mode_t shown_mode(mode_t mode);
-fuse_entry_out entry_of(const Inode& inode, const struct stat& info);
 // The target of the link behind an O_PATH descriptor.
 Outcome<std::string> read_link(int path);
 

@@ -35,10 +35,9 @@ inline constexpr std::size_t kMaxPendingInvalidations =
 
 inline constexpr std::uint32_t kBlockSize = 4096;  // bytes; what stat(2) suggests for I/O
 
-// How long the client's kernel may believe an attribute or a name without asking again. Absent names are
-// never believed: a job may make them.
-inline constexpr std::uint64_t kAttrLifetimeSeconds = 1;
-inline constexpr std::uint64_t kEntryLifetimeSeconds = 1;
+// How long the client's kernel may believe an attribute or a name without asking again, while its mount is
+// the only one. Absent names are never believed: a job may make them.
+inline constexpr std::uint64_t kLifetimeSeconds = 1;
 
 // How often the mounts are told what has changed, while a job runs or there are several: half of what a
 // change may take to show. Where telling takes long, less often, so that it costs a tenth of the time at

@@ -1,6 +1,7 @@
 // Operations on locks. None of them waits: the client asks again (docs/formats/share.md).
 #include <fcntl.h>
 
+#include "fuse/protocol.h"
 #include "fuse/wire.h"
 #include "share/filesystem.h"
 
@@ -18,14 +19,18 @@ int flock_operation(std::uint32_t type) {
 
 }  // namespace
 
-Outcome<void> FileSystem::run(const Caller& caller, const fuse::SetLock& in, ReplyBody&) {
+Outcome<void> FileSystem::run(const Caller& caller, const fuse::SetLock& in, ReplyBody& out) {
   auto file = TRY(handles_.file(in.in.fh, caller.nodeid));
   // A BSD lock belongs to the open file itself, and this handle is that.
   if (in.whole_file) {
     if (::flock(file->fd.get(), flock_operation(in.in.lk.type)) != 0) return refuse_errno();
-    return {};
+  } else {
+    TRY(locks_.set(file->inode, in.in.owner, in.in.lk, [&] { return reopen_for_locks(*file->inode); }));
   }
-  return locks_.set(file->inode, in.in.owner, in.in.lk, [&] { return reopen_for_locks(*file->inode); });
+  bool taken = in.in.lk.type != F_UNLCK;
+  bool shared = other_mounts_ || jobs_since_ != kNever;
+  out.put(fuse::bytes_of(fuse::LockGranted{.shared = taken && shared ? 1U : 0U}));
+  return {};
 }
 
 Outcome<void> FileSystem::run(const Caller& caller, const fuse::GetLock& in, ReplyBody& out) {

@@ -9,6 +9,7 @@
 #include <algorithm>
 
 #include "fuse/limits.h"
+#include "fuse/protocol.h"
 #include "fuse/reply_check.h"
 #include "fuse/request.h"
 #include "fuse/wire.h"
@@ -187,13 +188,22 @@ void PumpLane::finish(const fuse::Outstanding& outstanding, ByteView request, Mu
   if (is_lock(outstanding.opcode) && error_of(reply) == 0) {
     // Before the kernel knows: the close may come at once, on another lane.
     run_.locks().note_locked(fuse::load<fuse_in_header>(request).nodeid);
-    if (outstanding.opcode == FUSE_GETLK) {
-      auto out = fuse::load<fuse_lk_out>(reply, sizeof(fuse_out_header));
-      out.lk.pid = run_.locks().pid_of(out.lk.pid);
-      fuse::store(reply, out, sizeof(fuse_out_header));
-    }
+    if (outstanding.opcode == FUSE_SETLK) return grant(request, reply);
+    auto out = fuse::load<fuse_lk_out>(reply, sizeof(fuse_out_header));
+    out.lk.pid = run_.locks().pid_of(out.lk.pid);
+    fuse::store(reply, out, sizeof(fuse_out_header));
   }
   if (auto written = write_reply(reply); !written) run_.fail_with(std::move(written).error());
+}
+
+void PumpLane::grant(ByteView request, ByteView reply) {
+  auto header = fuse::load<fuse_out_header>(reply);
+  bool shared = fuse::load<fuse::LockGranted>(reply, sizeof header).shared == 1;
+  header.len = sizeof header;
+  auto done = fuse::bytes_of(header);
+  if (shared)
+    return run_.grants().deliver(device_, fuse::load<fuse_in_header>(request).nodeid, to_bytes(done));
+  if (auto written = write_reply(done); !written) run_.fail_with(std::move(written).error());
 }
 
 void PumpLane::exchange_waiting(Waiting waiting) {

@@ -41,6 +41,7 @@ class PumpLane {
   void prepare(MutableByteView request);
   Result<MutableByteView> ask(const fuse::Outstanding& outstanding, ByteView request);
   void finish(const fuse::Outstanding& outstanding, ByteView request, MutableByteView reply);
+  void grant(ByteView request, ByteView reply);
   void exchange(const fuse::Outstanding& outstanding, ByteView request);
 
   bool may_wait(MutableByteView request, const fuse_in_header& header);

@@ -11,6 +11,7 @@
 
 #include "base/result.h"
 #include "share/client_locks.h"
+#include "share/lock_grants.h"
 #include "sys/fd.h"
 
 namespace cloister::share {
@@ -51,6 +52,7 @@ class PumpRun {
   bool stopping() const { return stopping_; }
   int signal() const { return signal_.get(); }
   ClientLocks& locks() { return locks_; }
+  LockGrants& grants() { return grants_; }
   Status outcome() const {
     std::lock_guard lock(mutex_);
     if (error_) return std::unexpected(*error_);
@@ -59,6 +61,7 @@ class PumpRun {
 
  private:
   ClientLocks locks_;
+  LockGrants grants_;
   sys::Fd signal_;  // readable once stopping
   mutable std::mutex mutex_;
   std::condition_variable changed_;

@@ -84,8 +84,8 @@ Status Server::invalidate_changed(sys::Deadline deadline) {
   return notifier_->deliver(messages, deadline).context("tell the client what changed");
 }
 
-void Server::suspect_since(std::int64_t nanoseconds) {
-  fs_->suspect_since(nanoseconds);
+void Server::know(const Company& company) {
+  fs_->know(company);
 }
 
 void Server::forget_all() {

@@ -31,7 +31,16 @@ struct ServerOptions {
   std::size_t max_lock_owners = kMaxLockOwners;
 };
 
-inline constexpr std::int64_t kNeverChanging = std::numeric_limits<std::int64_t>::max();
+inline constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::max();
+
+// Who else changes the share while a mount of it is in use.
+struct Company {
+  // Names and attributes are then good for one use: another mount may change them at any moment.
+  bool other_mounts = false;
+  // Since when jobs run, in nanoseconds of CLOCK_REALTIME. A file that has changed since may be mapped by a
+  // job, and then goes on changing without a trace in its times: no copy of its contents is believed.
+  std::int64_t jobs_since = kNever;
+};
 
 struct ServerStats {
   std::uint64_t requests = 0;
@@ -64,10 +73,8 @@ class Server {
   void set_notifier(std::unique_ptr<sys::Stream> lane);
   void set_notifier(sys::Fd lane);
 
-  // A file that has changed at or after this time (nanoseconds of CLOCK_REALTIME) may be mapped by a job, and
-  // then goes on changing without a trace in its times: no copy of its contents is believed. kNeverChanging:
-  // no job runs.
-  void suspect_since(std::int64_t nanoseconds);
+  // Who else uses the share from now on.
+  void know(const Company& company);
 
   // Compares what the client was told with what is there now, and returns when the client's kernel has
   // dropped what changed. Call at a job's start and end. unavailable: the client did not confirm in time (its

@@ -75,6 +75,7 @@ void Sessions::serve(Lane& lane, const std::shared_ptr<Server>& server, std::uin
   if (session != sessions_.end() && --session->second.lanes == 0) {
     add_counts(ended_, server->stats());
     sessions_.erase(session);
+    tell_company();
   }
   lane.ended = true;
 }
@@ -99,7 +100,7 @@ ControlStatus Sessions::add_lane(std::uint64_t number, bool exclusive, sys::Fd s
     session =
         sessions_.emplace(number, Session{.server = *std::move(server), .lanes = 0, .exclusive = exclusive})
             .first;
-    suspect();
+    tell_company();
   }
   if (session->second.lanes >= kMaxLanes) return ControlStatus::full;
   ++session->second.lanes;
@@ -136,21 +137,20 @@ ControlStatus Sessions::begin_job(std::uint64_t number) {
   timespec now{};
   ::clock_gettime(CLOCK_REALTIME_COARSE, &now);
   jobs_.emplace(number, now.tv_sec * 1'000'000'000LL + now.tv_nsec);
-  suspect();
+  tell_company();
   return ControlStatus::ok;
 }
 
 void Sessions::end_job(std::uint64_t number) {
   std::lock_guard lock(mutex_);
   jobs_.erase(number);
-  suspect();
+  tell_company();
 }
 
-// What has changed since the first of the running jobs began may be changing still.
-void Sessions::suspect() {
-  auto since = kNeverChanging;
-  for (const auto& [number, began] : jobs_) since = std::min(since, began);
-  for (const auto& [number, session] : sessions_) session.server->suspect_since(since);
+void Sessions::tell_company() {
+  Company company{.other_mounts = sessions_.size() > 1};
+  for (const auto& [number, began] : jobs_) company.jobs_since = std::min(company.jobs_since, began);
+  for (const auto& [number, session] : sessions_) session.server->know(company);
 }
 
 bool Sessions::watched() {

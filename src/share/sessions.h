@@ -46,7 +46,7 @@ class Sessions {
 
   Result<std::shared_ptr<Server>> make_server(bool exclusive) const;
   ControlStatus admit(bool exclusive) const;
-  void suspect();
+  void tell_company();
   void reap();
   void serve(Lane& lane, const std::shared_ptr<Server>& server, std::uint64_t number);
   std::vector<std::shared_ptr<Server>> servers();

@@ -1,0 +1,42 @@
+#include "share/lock_grants.h"
+
+#include <unistd.h>
+
+#include "fuse/notification.h"
+
+namespace cloister::share {
+
+LockGrants::LockGrants() : thread_([this] { run(); }) {}
+
+LockGrants::~LockGrants() {
+  {
+    std::lock_guard lock(mutex_);
+    ending_ = true;
+  }
+  changed_.notify_one();
+  thread_.join();
+}
+
+void LockGrants::deliver(int device, std::uint64_t node, Bytes reply) {
+  std::lock_guard lock(mutex_);
+  waiting_.push_back({device, node, std::move(reply)});
+  changed_.notify_one();
+}
+
+void LockGrants::run() {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    changed_.wait(lock, [this] { return ending_ || !waiting_.empty(); });
+    if (waiting_.empty()) return;
+    auto grant = std::move(waiting_.front());
+    waiting_.pop_front();
+    lock.unlock();
+    auto drop = fuse::encode_inval_inode(grant.node);
+    // Failures: the kernel does not know the node or the request any more, or the mount is gone.
+    static_cast<void>(!::write(grant.device, drop.data(), drop.size()));
+    static_cast<void>(!::write(grant.device, grant.reply.data(), grant.reply.size()));
+    lock.lock();
+  }
+}
+
+}  // namespace cloister::share
