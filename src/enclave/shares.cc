@@ -1,17 +1,14 @@
 #include "enclave/shares.h"
 
 #include <fcntl.h>
-#include <linux/capability.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
 
-#include "sandbox/contain.h"
-#include "sandbox/namespaces.h"
+#include "enclave/share_walls.h"
 #include "sandbox/root.h"
-#include "sandbox/user_namespace.h"
 #include "share/control.h"
 #include "sys/file.h"
 
@@ -19,7 +16,6 @@ namespace cloister::enclave {
 
 namespace {
 
-constexpr const char* kInside = "/share";
 constexpr std::array<const char*, 4> kFolders{"encrypted", "dataset", "model", "output"};
 constexpr const char* kGreetingName = "from_server.txt";
 constexpr std::string_view kGreeting =
@@ -29,11 +25,8 @@ constexpr std::string_view kGreeting =
     "(a model of your own into model/, or anything into any directory you make: an application sees it under "
     "the "
     "same\nname). Results appear in output/.\n";
-constexpr std::uint64_t kMaxOpenFiles = 1U << 20;  // one per inode that the client's kernel remembers
 constexpr std::uint64_t kBytesPerInode = 4096;
 constexpr std::uint64_t kMaxShareInodes = 4U << 20;
-constexpr std::uint64_t kServerCapabilities = 1ULL << CAP_DAC_OVERRIDE | 1ULL << CAP_DAC_READ_SEARCH |
-                                              1ULL << CAP_FOWNER | 1ULL << CAP_CHOWN | 1ULL << CAP_FSETID;
 
 Status furnish(const std::string& path, uid_t owner) {
   auto root = TRY(sys::Dir::open(path));
@@ -44,36 +37,6 @@ Status furnish(const std::string& path, uid_t owner) {
   auto greeting = TRY(root.open_at(kGreetingName, O_WRONLY | O_CREAT | O_EXCL, 0644));
   TRY(sys::write_all(greeting.get(), as_bytes(kGreeting), kGreetingName));
   if (::fchown(greeting.get(), owner, owner) != 0) return fail_errno(kGreetingName);
-  return {};
-}
-
-// In the server's process: root of a user namespace that maps this client's ids alone, in a root that is the
-// share alone.
-Status serve_inside(const std::string& path, const Shares::Options& shares, sys::MessageSocket control) {
-  TRY(sandbox::make_mounts_private());
-  share::ServerOptions options;
-  options.proc_self_fd = TRY(sys::Dir::open("/proc/self/fd"));
-  sandbox::RootPlan plan;
-  plan.devices = false;
-  plan.proc = false;
-  plan.mounts.push_back({.kind = sandbox::Mount::Kind::bind,
-                         .target = kInside,
-                         .source = path,
-                         .read_only = false,
-                         .no_exec = true});
-  TRY(sandbox::enter_root(TRY(sandbox::assemble_root(plan, shares.work_path))));
-  sandbox::Walls walls;
-  walls.profile = sandbox::Profile::share_server;
-  walls.uid = walls.gid = 0;
-  walls.capabilities = kServerCapabilities;
-  walls.landlock =
-      std::vector<sandbox::LandlockRule>{{kInside, sandbox::kRead | sandbox::kWrite | sandbox::kSockets}};
-  walls.limits.open_files = kMaxOpenFiles;
-  walls.minimum.add(shares.required_walls);
-  walls.keep_fds = {control.descriptor(), options.proc_self_fd.descriptor()};
-  TRY(sandbox::contain(walls));
-  auto root = TRY(sys::Dir::open(kInside));
-  share::run_server(std::move(control), std::move(root), std::move(options));
   return {};
 }
 
@@ -103,14 +66,16 @@ Result<sys::MessageSocket> Shares::open(const ClientId& client) {
   auto* share = TRY(make(client));
   auto channel = TRY(sys::make_socket_pair(SOCK_SEQPACKET));
   share->server.kill_and_reap();
-  share->server = TRY(sandbox::fork_in_user_namespace(
-      [&] {
-        auto served =
-            serve_inside(share->place.path, options_, sys::MessageSocket(std::move(channel.second)));
-        if (!served) log_.tagged("share").error("{}", served.error().message());
-        return served ? 0 : 1;
-      },
-      {{.inside = 0, .outside = share->place.owner, .count = kShareIds}}, sandbox::kHelperNamespaces));
+  ShareWalls walls{.share = share->place.path,
+                   .work_path = options_.work_path,
+                   .owner = share->place.owner,
+                   .required = options_.required_walls};
+  share->server = TRY(fork_behind_share_walls(walls, channel.second.get(), log_, [&](ShareHandles handles) {
+    share::ServerOptions options;
+    options.proc_self_fd = std::move(handles.own_descriptors);
+    return share::run_server(sys::MessageSocket(std::move(channel.second)), std::move(handles.root),
+                             std::move(options));
+  }));
   return sys::MessageSocket(std::move(channel.first));
 }
 

@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "enclave/messages.h"
+#include "enclave/share_walls.h"
 #include "sandbox/wall.h"
 #include "sys/process.h"
 
@@ -16,7 +17,6 @@ namespace cloister::enclave {
 
 inline constexpr std::size_t kMaxClients = 32;
 inline constexpr uid_t kFirstShareUser = 1U << 20;  // client k owns the ids from here + k * kShareIds
-inline constexpr uid_t kShareIds = 65536;
 
 class Shares {
  public:

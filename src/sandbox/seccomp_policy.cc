@@ -118,14 +118,6 @@ constexpr const char* kMoreFiles[] = {
     "mknodat", "inotify_init1",   "inotify_add_watch", "inotify_rm_watch",
 };
 
-// What the kernel's FUSE protocol asks of a server, beyond that.
-constexpr const char* kServeShare[] = {
-    "setfsuid",
-    "setfsgid",
-    "setgroups",
-    "name_to_handle_at",
-};
-
 constexpr const char* kConnect[] = {"socket", "socketpair", "connect"};
 constexpr AllowedUse kNsm[] = {
     {"ioctl", equals(1, 0xc0200a00)},  // on /dev/nsm: _IOWR(0x0a, 0, a struct of two iovecs)
@@ -327,8 +319,7 @@ using Refused = std::span<const RefusedUse>;
 constexpr Names kJobCalls[] = {kCore,   kBasics, kTalk,   kReadFiles, kWriteFiles, kProcesses, kIds,
                                kMemory, kTimers, kXattrs, kMoreFiles, kAllFiles,   kAsyncIo,   kSockets};
 constexpr Names kUnpackerCalls[] = {kCore, kBasics, kReadFiles, kWriteFiles};
-constexpr Names kShareServerCalls[] = {kCore,       kBasics, kTalk,      kReadFiles,
-                                       kWriteFiles, kXattrs, kMoreFiles, kServeShare};
+constexpr Names kShareServerCalls[] = {kCore, kBasics, kTalk, kReadFiles, kWriteFiles, kXattrs, kMoreFiles};
 constexpr Names kListenerCalls[] = {kCore, kBasics, kTalk, kReadFiles};
 constexpr Names kKeeperCalls[] = {kCore, kBasics, kTalk, kReadFiles, kConnect};
 

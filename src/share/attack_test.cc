@@ -219,6 +219,9 @@ TEST_F(AttackTest, AJobThatMovesALinkUpwardsLosesIt) {
   std::filesystem::rename(root / "a/b", root / "b");
   EXPECT_EQ(ask(FUSE_READLINK, link).error, EPERM);
   EXPECT_EQ(lookup("l", node_of("b")).error, ENOENT);
+  // And once invalidation has taken back the name by which the client knew it.
+  EXPECT_TRUE(server_->invalidate_changed().has_value());
+  EXPECT_EQ(ask(FUSE_READLINK, link).error, EPERM);
 }
 
 TEST_F(AttackTest, AJobCannotBorrowTheClientsTrustInALink) {

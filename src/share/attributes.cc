@@ -134,15 +134,19 @@ Outcome<void> FileSystem::run(const Caller& caller, const fuse::SetAttr& in, Rep
 }
 
 // A link may have been moved since it was looked up: it is judged again, at every place where the client
-// knows it.
+// knows it. At none, because invalidation has taken its names back, it is nobody's to read.
 Outcome<void> FileSystem::run(const Caller& caller, const fuse::ReadLink&, ReplyBody& out) {
   auto inode = TRY(inodes_.find(caller.nodeid));
   if (!S_ISLNK(inode->type)) return refuse(EINVAL);
   auto target = TRY(read_link(inode->handle.get()));
+  bool known = false;
   for (const auto& entry : inodes_.entries(*inode)) {
     auto parent = inodes_.find(entry.parent);
-    if (parent && !link_visible(**parent, inode->number, target)) return refuse(EPERM);
+    if (!parent) continue;
+    if (!link_visible(**parent, inode->number, target)) return refuse(EPERM);
+    known = true;
   }
+  if (!known) return refuse(EPERM);
   out.put(as_bytes(target));
   return {};
 }

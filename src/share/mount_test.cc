@@ -13,7 +13,7 @@
 #include "fuse/wire.h"
 #include "share/pump.h"
 #include "share/test_client.h"
-#include "sys/process.h"
+#include "share/test_mount.h"
 
 namespace cloister::share {
 namespace {
@@ -21,29 +21,6 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr int kLanes = 3;
-
-std::string why_not() {
-  if (::geteuid() != 0) return "mounting needs root here";
-  if (::access("/dev/fuse", R_OK | W_OK) != 0) return "no /dev/fuse";
-  return "";
-}
-
-bool have(const std::string& program) {
-  return ::system(("command -v " + program + " >/dev/null 2>&1").c_str()) == 0;
-}
-
-// Runs a shell script there; its exit code. 124: it took too long.
-int run_in(const std::string& directory, const std::string& script) {
-  auto whole = "cd " + directory + " && set -eu\n" + script;
-  const char* argv[] = {"timeout", "-k", "1", "40", "bash", "-c", whole.c_str(), nullptr};
-  auto child = sys::fork_child([&] {
-    ::execvp(argv[0], const_cast<char**>(argv));
-    return 127;
-  });
-  if (!child) return -1;
-  auto status = child->wait(sys::Deadline::after(60s));
-  return status ? status->shell_code() : -1;
-}
 
 // A mount with its far end in this process.
 class Folder {
@@ -309,80 +286,6 @@ TEST_F(MountTest, WhenTheEnclaveGoesEveryCallFailsAtOnce) {
   EXPECT_EQ(run_in("/", "timeout 10 ls " + at.path() + " 2>/dev/null && exit 9; true"), 0);
   EXPECT_TRUE(folder_->mount().unmount().has_value());
   EXPECT_EQ(run_in("/", "test -z \"$(ls " + at.path() + ")\""), 0);
-}
-
-// An enclave that answers as the test says: its end of one lane.
-class HostileEnclaveTest : public MountTest {
- protected:
-  void start_hostile(std::function<Bytes(const fuse_in_header&)> reply) {
-    auto pair = sys::make_socket_pair(SOCK_STREAM).value();
-    far_ = pair.second.duplicate().value();
-    serving_ = std::thread([fd = pair.second.release(), reply] {
-      sys::FdStream stream{sys::Fd(fd)};
-      fuse::MessageReader reader(stream, sizeof(fuse_in_header), fuse::kMaxMessage);
-      for (auto message = reader.next(); message && message->has_value(); message = reader.next()) {
-        auto header = fuse::load<fuse_in_header>(**message);
-        if (header.opcode == FUSE_FORGET || header.opcode == FUSE_BATCH_FORGET) continue;
-        if (auto answer = reply(header); !answer.empty() && !stream.write_all(answer)) return;
-      }
-    });
-    mount_ = std::make_unique<Mount>(Mount::mount(at.path()).value());
-    Lanes lanes;
-    lanes.requests.push_back(std::make_unique<sys::FdStream>(std::move(pair.first)));
-    outcome_ = std::async(std::launch::async, [this, lanes = std::move(lanes)]() mutable {
-      return pump(*mount_, std::move(lanes), {.reply_timeout = 20s});
-    });
-  }
-  void TearDown() override {
-    if (mount_ != nullptr) {
-      ::shutdown(far_.get(), SHUT_RDWR);
-      if (outcome_.valid()) outcome_.wait();
-      mount_.reset();
-      serving_.join();
-    }
-    MountTest::TearDown();
-  }
-  sys::Fd far_;
-  std::thread serving_;
-  std::unique_ptr<Mount> mount_;
-  std::future<Status> outcome_;
-};
-
-TEST_F(HostileEnclaveTest, SilenceEndsWithTheConnection) {
-  start_hostile([](const fuse_in_header&) { return Bytes(); });
-  auto caller = std::async(std::launch::async, [this] {
-    return run_in("/", "cat " + (at / "f") + " 2>/dev/null && exit 9; true");
-  });
-  std::this_thread::sleep_for(300ms);
-  ::shutdown(far_.get(), SHUT_RDWR);
-  EXPECT_EQ(caller.get(), 0);
-  EXPECT_FALSE(outcome_.get().has_value());
-}
-
-TEST_F(HostileEnclaveTest, AForgedReplyEndsTheMount) {
-  start_hostile([](const fuse_in_header& header) {
-    return to_bytes(
-        fuse::bytes_of(fuse_out_header{.len = 16, .error = -ENOENT, .unique = header.unique + 2}));
-  });
-  EXPECT_EQ(run_in("/", "cat " + (at / "f") + " 2>/dev/null && exit 9; true"), 0);
-  auto outcome = outcome_.get();
-  ASSERT_FALSE(outcome.has_value());
-  EXPECT_EQ(outcome.error().kind(), ErrorKind::invalid);
-}
-
-TEST_F(HostileEnclaveTest, ADeviceNodeEndsTheMount) {
-  start_hostile([](const fuse_in_header& header) {
-    fuse_entry_out entry{.nodeid = 2, .entry_valid = 1, .attr_valid = 1};
-    entry.attr.mode = S_IFBLK | 0666;
-    entry.attr.rdev = 0x800;
-    Bytes out(sizeof(fuse_out_header) + sizeof entry);
-    fuse::store(out, fuse_out_header{
-                         .len = static_cast<std::uint32_t>(out.size()), .error = 0, .unique = header.unique});
-    fuse::store(out, entry, sizeof(fuse_out_header));
-    return out;
-  });
-  EXPECT_EQ(run_in("/", "cat " + (at / "f") + " 2>/dev/null && exit 9; true"), 0);
-  EXPECT_FALSE(outcome_.get().has_value());
 }
 
 // As an ordinary user, through fusermount3: in a process of its own, since ids belong to whole processes.
