@@ -134,8 +134,8 @@ Result<std::string> check_mount_point(const std::string& directory) {
   return path.string();
 }
 
-share::PumpOptions pump_options(share::Traffic* traffic) {
-  return {.uid = ::getuid(), .gid = ::getgid(), .traffic = traffic};
+share::PumpOptions pump_options(const SyncOptions& options, share::Traffic* traffic) {
+  return {.ownership = options.ownership, .uid = ::getuid(), .gid = ::getgid(), .traffic = traffic};
 }
 
 Result<std::unique_ptr<sys::Stream>> open_lane(const sys::Endpoint& lanes, share::LaneKind kind,
@@ -226,7 +226,7 @@ Status run_mount(const EnclaveRecord& enclave, const OpenSession& open_session, 
       share::Mount::mount(directory, {.allow_other = options.allow_other, .read_only = options.read_only}));
   UnmountOnSignal watch(mount);
   on_mounted();
-  return share::pump(mount, std::move(lanes), pump_options(traffic));
+  return share::pump(mount, std::move(lanes), pump_options(options, traffic));
 }
 
 // The background process does all of it, so that the mount, the lanes and the key of the session are in one

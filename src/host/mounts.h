@@ -31,6 +31,7 @@ struct SyncOptions {
   std::string directory;
   bool read_only = false;
   bool allow_other = false;
+  share::Ownership ownership = share::Ownership::mounting_user;
   std::size_t lanes = kDefaultLanes;
 };
 
