@@ -19,6 +19,7 @@ namespace {
 
 constexpr std::size_t kSpareDescriptors = 128;   // lanes, control, and what an operation opens for a moment
 constexpr mode_t kStripped = S_ISUID | S_ISGID;  // bits that no file of a share has in the client's eyes
+constexpr std::size_t kMaxDropped = 4096;        // inodes that the client is asked to let go of at a time
 constexpr std::uint32_t kBlockSize = 4096;       // bytes; what stat(2) suggests for I/O
 
 // Inodes and handles are descriptors: they cannot be more than the process may have.
@@ -197,6 +198,15 @@ std::vector<Bytes> FileSystem::changed() {
       out.push_back(fuse::encode_inval_entry(entry.parent, entry.name));
       inodes_.unname(*inode, entry.parent, entry.name);
     }
+  }
+  return out;
+}
+
+std::vector<Bytes> FileSystem::surplus() {
+  std::vector<Bytes> out;
+  for (const auto& inode : inodes_.idle(std::min(inodes_.limit() / 8, kMaxDropped))) {
+    for (const auto& entry : inodes_.entries(*inode))
+      out.push_back(fuse::encode_drop_entry(entry.parent, entry.name));
   }
   return out;
 }
