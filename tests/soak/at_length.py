@@ -7,9 +7,10 @@ import time
 import pytest
 
 import lab as laboratory
-from test_posix import GIB, inodes_in_use, place, prove, reference  # noqa: F401 (fixtures)
+from test_posix import GIB, fill_list_and_empty, inodes_in_use, place, prove, reference  # noqa: F401 (fixtures)
 
 OPERATIONS = int(os.environ.get("CLOISTER_OPERATIONS", "1000000"))
+ENTRIES = 100_000
 SEED = os.environ.get("CLOISTER_SEED", "0")  # 0: another one each time
 SECONDS = 7200
 
@@ -53,3 +54,10 @@ def test_a_tree_that_many_change(binaries, folder, place, proved):  # noqa: F811
     for entry in os.listdir(place):
         subprocess.run(["rm", "-rf", place / entry], check=True, timeout=600)
     laboratory.wait_for(lambda: inodes_in_use(folder) == before)
+
+
+def test_a_large_directory(place, capsys):  # noqa: F811
+    began = time.monotonic()
+    fill_list_and_empty(place, ENTRIES)
+    with capsys.disabled():
+        print(f"\n{ENTRIES} entries made, listed and removed: {time.monotonic() - began:.0f} s")
