@@ -7,8 +7,9 @@ namespace cloister::share {
 
 namespace {
 
-constexpr std::chrono::milliseconds kPause{5};  // for what was let go of to be forgotten
-constexpr std::chrono::milliseconds kBrake{2};  // per request, where there is hardly room
+constexpr std::chrono::milliseconds kPause{5};   // for what was let go of to be forgotten
+constexpr std::chrono::milliseconds kRest{250};  // where all that is remembered is in use
+constexpr std::chrono::milliseconds kBrake{2};   // per request, where there is hardly room
 constexpr std::chrono::milliseconds kPatience{
     500};  // for the client to confirm: jobs' changes wait behind it
 
@@ -44,10 +45,11 @@ void Reclaimer::run() {
     if (ending_) return;
     lock.unlock();
     // A client that does not confirm keeps what it has, and gets ENFILE in the end.
-    (void)notifier_.deliver(fs_.surplus(), sys::Deadline::after(kPatience)).has_value();
+    auto surplus = fs_.surplus();
+    (void)notifier_.deliver(surplus, sys::Deadline::after(kPatience)).has_value();
     lock.lock();
     wanted_ = false;
-    changed_.wait_for(lock, kPause, [this] { return ending_; });
+    changed_.wait_for(lock, surplus.empty() ? kRest : kPause, [this] { return ending_; });
   }
 }
 
