@@ -318,7 +318,7 @@ def test_what_was_typed(lab, package):
     check("no-enclave", run(lab, "user", "run", *PROBE, env={"CLOISTER_RUN": str(lab.root / "empty")}))
 
 
-@rows("group-unknown", "up-no-root", "not-yours")
+@rows("group-unknown", "up-no-root", "not-yours", "sync-keep-no-root")
 def test_who_may_use_an_enclave(lab, folder):
     check("group-unknown", run(lab, "user", "up", "--name", "other", "--group", "no-such-group"))
     home, programs = lab.root / "nobody", lab.root / "programs"
@@ -335,6 +335,12 @@ def test_who_may_use_an_enclave(lab, folder):
 
     check("up-no-root", as_nobody("up", "--name", "mine"))
     check("not-yours", as_nobody("jobs"))
+    done = run(lab, "user", "up", "--name", "shared", "--group", "nogroup")
+    assert done.returncode == 0, done.stderr
+    try:
+        check("sync-keep-no-root", as_nobody("sync", "-d", "kept", "--ownership=keep", "--name", "shared"))
+    finally:
+        lab.ok("user", "down", "--force", "--name", "shared")
 
 
 @rows("writes-consent", "no-bundles", "diagnose-no-key", "diagnose-other-key", "not-a-bundle")
@@ -365,7 +371,7 @@ def test_what_is_in_the_folder(lab, folder):
     assert run(lab, "user", "run", *PROBE).returncode == 0
 
 
-@rows("sync-mounted", "sync-not-empty", "sync-file", "unsync-none", "home-unwritable", "home-relative", "signers-malformed", "signers-none")
+@rows("sync-mounted", "sync-not-empty", "sync-file", "sync-ownership", "unsync-none", "home-unwritable", "home-relative", "signers-malformed", "signers-none")
 def test_directories_and_files_of_the_user(lab, folder):
     home = lab.root / "user"
     check("sync-mounted", run(lab, "user", "sync", "-d", "shared"))
@@ -374,6 +380,7 @@ def test_directories_and_files_of_the_user(lab, folder):
     check("sync-not-empty", run(lab, "user", "sync", "-d", "full"))
     check("sync-file", run(lab, "user", "sync", "-d", "full/file"))
     assert (home / "full/file").read_text() == "mine"
+    check("sync-ownership", run(lab, "user", "sync", "-d", "new", "--ownership=yours"))
     check("unsync-none", run(lab, "user", "unsync", "-d", "full"))
     done = run(lab, "user", "sync", "-d", "a/b/c")  # a missing parent is made
     assert done.returncode == 0, done.stderr

@@ -215,6 +215,55 @@ def test_sync(lab, folder, words):
     assert not os.path.ismount(target)
 
 
+# What two users do to each other's files. $1: the folder; users are numbers, so that none need exist.
+AS_USERS = """
+set -e
+as() { ids=$1; shift; setpriv --reuid "$ids" --regid "$ids" --clear-groups "$@"; }
+in_group() { setpriv --reuid 4002 --regid 4002 --groups 5000 "$@"; }
+refused() { if "$@" 2>/dev/null; then echo "allowed: $*"; exit 1; fi; }
+cd "$1"
+mkdir -m 1777 drop
+as 4001 sh -c 'umask 022; echo one > drop/first; mkdir drop/room; ln -s first drop/link'
+test "$(stat -c %u:%g drop/first drop/room drop/link | sort -u)" = 4001:4001
+as 4002 cat drop/first > /dev/null
+refused as 4002 sh -c 'echo two > drop/first'
+refused as 4002 touch drop/room/file
+refused as 4002 rm -f drop/first  # the directory is sticky
+refused as 4002 mv drop/first drop/second
+refused as 4002 chmod 666 drop/first
+refused as 4001 chown 4002 drop/first
+refused as 4001 chgrp 4002 drop/first
+chgrp 5000 drop/first
+chmod 660 drop/first
+refused as 4002 cat drop/first
+in_group sh -c 'echo two >> drop/first'
+test "$(cat drop/first)" = "one
+two"
+chown 65535:0 drop/first
+test "$(stat -c %u:%g drop/first)" = 65535:0
+refused chown 65536 drop/first
+chown -h 4002 drop/link
+test "$(stat -c %u drop/link)" = 4002
+as 4002 rm drop/link
+chmod 6755 drop/first
+test "$(stat -c %a drop/first)" = 755
+rm -r drop
+"""
+
+
+@needs_enclave
+def test_sync_keeps_owners(lab, folder):
+    lab.root.chmod(0o755)
+    (lab.root / "user").chmod(0o755)
+    lab.ok("user", "sync", "-d", "owners", "--ownership=keep", "--allow-other")
+    target = lab.root / "user/owners"
+    try:
+        done = subprocess.run(["sh", "-c", AS_USERS, "sh", target], capture_output=True, text=True, timeout=50)
+        assert done.returncode == 0, done.stdout + done.stderr
+    finally:
+        lab.ok("user", "unsync", "-d", target)
+
+
 @needs_enclave
 def test_sync_mistakes(lab, folder):
     full = lab.root / "user/full"

@@ -1,3 +1,5 @@
+#include <unistd.h>
+
 #include <cstdio>
 
 #include "cli/verbs.h"
@@ -11,10 +13,21 @@ struct Options {
   std::string name = host::kDefaultEnclave;
   std::string image;
   host::SyncOptions sync;
+  std::string ownership = "mine";
   bool foreground = false;
 };
 
-Result<int> sync(const Context& context, const Options& options) {
+// Who owns what is a statement about every user of this machine: root alone can make it.
+Result<share::Ownership> read_ownership(const std::string& word) {
+  if (word == "mine") return share::Ownership::mounting_user;
+  if (word != "keep") return fail(ErrorKind::invalid, "--ownership is mine or keep, not '{}'", word);
+  if (::geteuid() == 0) return share::Ownership::keep;
+  Error denied(ErrorKind::denied, "--ownership=keep is for root: it gives files to other users");
+  return std::unexpected(std::move(denied).with_hint("leave it out: every file is yours then"));
+}
+
+Result<int> sync(const Context& context, Options options) {
+  options.sync.ownership = TRY(read_ownership(options.ownership));
   auto enclave = TRY(host::read_record(context.paths, options.name));
   auto open = [&] { return context.open_session(enclave, options.image); };
   auto greet = [&] {
@@ -48,6 +61,8 @@ void add_sync(CommandLine& line, const Context& context) {
       .flag("--exclusive", options->sync.exclusive,
             "keep what is written in this machine's cache for a while: faster, for one mount at a time; what "
             "a job changes in a file that is open here stays unseen")
+      .text("--ownership", options->ownership,
+            "mine: every file shows as yours; keep: files have owners of their own (for root)")
       .flag("--foreground", options->foreground, "do not detach")
       .text("--image", options->image,
             "measurements (JSON) that the enclave must have (default: those noted at `up`)")

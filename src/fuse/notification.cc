@@ -8,6 +8,8 @@ namespace cloister::fuse {
 namespace {
 
 constexpr std::int32_t kFence = 0;  // FUSE's own codes start at 1
+// In fuse_notify_inval_entry_out::flags, between the two ends only: the pump takes it out.
+constexpr std::uint32_t kDrop = 1U << 31;
 
 Bytes start(std::int32_t code, std::size_t body) {
   fuse_out_header header{};
@@ -16,15 +18,26 @@ Bytes start(std::int32_t code, std::size_t body) {
   return to_bytes(bytes_of(header));
 }
 
-Status check_entry(ByteView body) {
+Result<NotificationKind> check_entry(ByteView body) {
   if (body.size() < sizeof(fuse_notify_inval_entry_out))
     return fail(ErrorKind::invalid, "an invalidation cut short");
   auto head = load<fuse_notify_inval_entry_out>(body);
   auto name = as_text(body.subspan(sizeof head));
-  if (head.flags != 0 || name.empty() || name.size() - 1 != head.namelen || name.back() != '\0') {
+  if ((head.flags & ~kDrop) != 0 || name.empty() || name.size() - 1 != head.namelen || name.back() != '\0') {
     return fail(ErrorKind::invalid, "an invalidation of another shape");
   }
-  return sys::check_component(name.substr(0, head.namelen));
+  TRY(sys::check_component(name.substr(0, head.namelen)));
+  return head.flags == 0 ? NotificationKind::inval_entry : NotificationKind::drop_entry;
+}
+
+Bytes encode_entry(std::uint64_t parent, std::string_view name, std::uint32_t flags) {
+  fuse_notify_inval_entry_out body{
+      .parent = parent, .namelen = static_cast<std::uint32_t>(name.size()), .flags = flags};
+  auto out = start(FUSE_NOTIFY_INVAL_ENTRY, sizeof body + name.size() + 1);
+  append(out, bytes_of(body));
+  append(out, as_bytes(name));
+  out.push_back(0);
+  return out;
 }
 
 }  // namespace
@@ -38,13 +51,11 @@ Bytes encode_inval_inode(std::uint64_t node) {
 }
 
 Bytes encode_inval_entry(std::uint64_t parent, std::string_view name) {
-  fuse_notify_inval_entry_out body{
-      .parent = parent, .namelen = static_cast<std::uint32_t>(name.size()), .flags = 0};
-  auto out = start(FUSE_NOTIFY_INVAL_ENTRY, sizeof body + name.size() + 1);
-  append(out, bytes_of(body));
-  append(out, as_bytes(name));
-  out.push_back(0);
-  return out;
+  return encode_entry(parent, name, 0);
+}
+
+Bytes encode_drop_entry(std::uint64_t parent, std::string_view name) {
+  return encode_entry(parent, name, kDrop);
 }
 
 Bytes encode_fence(std::uint64_t number) {
@@ -63,10 +74,7 @@ Result<NotificationKind> check_notification(ByteView message) {
   if (header.error == FUSE_NOTIFY_INVAL_INODE && body.size() == sizeof(fuse_notify_inval_inode_out)) {
     return NotificationKind::inval_inode;
   }
-  if (header.error == FUSE_NOTIFY_INVAL_ENTRY) {
-    TRY(check_entry(body));
-    return NotificationKind::inval_entry;
-  }
+  if (header.error == FUSE_NOTIFY_INVAL_ENTRY) return check_entry(body);
   return fail(ErrorKind::invalid, "a notification of code {} and {} bytes", header.error, message.size());
 }
 

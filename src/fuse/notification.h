@@ -15,11 +15,13 @@ inline constexpr std::size_t kMaxNotification = 512;  // bytes: two headers and 
 
 Bytes encode_inval_inode(std::uint64_t node);
 Bytes encode_inval_entry(std::uint64_t parent, std::string_view name);
+// A name that the client's kernel shall let go of, though nothing changed: it remembers too much.
+Bytes encode_drop_entry(std::uint64_t parent, std::string_view name);
 Bytes encode_fence(std::uint64_t number);
 
-enum class NotificationKind { inval_inode, inval_entry, fence };
+enum class NotificationKind { inval_inode, inval_entry, drop_entry, fence };
 
-// What the client accepts. invalid: anything but the three messages above, exactly.
+// What the client accepts. invalid: anything but the four messages above, exactly.
 Result<NotificationKind> check_notification(ByteView message);
 // invalid: not a fence.
 Result<std::uint64_t> decode_fence(ByteView message);

@@ -259,11 +259,13 @@ TEST(PrepareRequest, AnswersHereWhatNeedNotTravel) {
   EXPECT_EQ(answered_here(make_request(FUSE_LOOKUP, 1, name_bytes("a"))), 0);
 }
 
-TEST(Notifications, AreThreeExactMessages) {
+TEST(Notifications, AreFourExactMessages) {
   EXPECT_EQ(check_notification(encode_inval_inode(7)).value(), NotificationKind::inval_inode);
   EXPECT_EQ(check_notification(encode_inval_entry(7, "name")).value(), NotificationKind::inval_entry);
+  EXPECT_EQ(check_notification(encode_drop_entry(7, "name")).value(), NotificationKind::drop_entry);
   EXPECT_EQ(decode_fence(encode_fence(9)).value(), 9U);
-  for (const auto& good : {encode_inval_inode(7), encode_inval_entry(7, "name"), encode_fence(9)}) {
+  for (const auto& good : {encode_inval_inode(7), encode_inval_entry(7, "name"), encode_drop_entry(7, "name"),
+                           encode_fence(9)}) {
     for (std::size_t size = 0; size < good.size(); ++size)
       EXPECT_FALSE(check_notification(ByteView(good).first(size)).has_value());
     for (std::int32_t code : std::initializer_list<std::int32_t>{
@@ -278,6 +280,10 @@ TEST(Notifications, AreThreeExactMessages) {
   }
   for (std::string_view name : {"", "..", "a/b"})
     EXPECT_FALSE(check_notification(encode_inval_entry(1, name)).has_value());
+  auto expiring = encode_inval_entry(1, "a");
+  store(expiring, std::uint32_t{FUSE_EXPIRE_ONLY},
+        sizeof(fuse_out_header) + offsetof(fuse_notify_inval_entry_out, flags));
+  EXPECT_FALSE(check_notification(expiring).has_value());
   auto inner_nul = encode_inval_entry(1, std::string_view("a\0b", 3));
   EXPECT_FALSE(check_notification(inner_nul).has_value());
   EXPECT_FALSE(decode_fence(encode_inval_inode(7)).has_value());

@@ -47,7 +47,8 @@ class Cursor {
   Outcome<const char*> xattr_name() {
     auto name = TRY(text());
     if (name.size() > sys::kMaxComponent) return refuse(ERANGE);
-    if (!name.starts_with("user.") || name.size() == 5) return refuse(ENOTSUP);
+    if (!name.starts_with("user.")) return refuse(ENOTSUP);
+    if (name.size() == 5) return refuse(EINVAL);  // as every file system's own handlers say
     return name.data();
   }
   Outcome<void> finish() const {

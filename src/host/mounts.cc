@@ -135,7 +135,11 @@ Result<std::string> check_mount_point(const std::string& directory) {
 }
 
 share::PumpOptions pump_options(const SyncOptions& options, share::Traffic* traffic) {
-  return {.uid = ::getuid(), .gid = ::getgid(), .exclusive = options.exclusive, .traffic = traffic};
+  return {.ownership = options.ownership,
+          .uid = ::getuid(),
+          .gid = ::getgid(),
+          .exclusive = options.exclusive,
+          .traffic = traffic};
 }
 
 Result<std::unique_ptr<sys::Stream>> open_lane(const sys::Endpoint& lanes, share::LaneKind kind,

@@ -32,6 +32,7 @@ struct SyncOptions {
   bool read_only = false;
   bool allow_other = false;
   bool exclusive = false;  // no other mount of the share; its price is in docs/guide.md
+  share::Ownership ownership = share::Ownership::mounting_user;
   std::size_t lanes = kDefaultLanes;
 };
 

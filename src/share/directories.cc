@@ -109,7 +109,8 @@ Outcome<bool> FileSystem::put_entry(const OpenDirectory& directory, const Dirent
   auto size = padded(FUSE_NAME_OFFSET + name.size()) + (plus ? sizeof(fuse_entry_out) : 0);
   if (size > room) return false;
   fuse_entry_out details{};
-  if (plus && !dots) {
+  // Where there is hardly room for more inodes, only those are handed out that somebody asks for.
+  if (plus && !dots && !inodes_.crowded()) {
     auto found = look_up(*directory.inode, entry.name);
     if (found) details = entry_of(*found->inode, found->info);
     // Gone or hidden: skipped. Anything else (too many inodes): listed without details.

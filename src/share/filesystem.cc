@@ -18,6 +18,7 @@ namespace cloister::share {
 namespace {
 
 constexpr std::size_t kSpareDescriptors = 128;   // lanes, control, and what an operation opens for a moment
+constexpr std::size_t kMaxDropped = 4096;        // inodes that the client is asked to let go of at a time
 constexpr std::int64_t kTick = 10'000'000;       // nanoseconds between two times that a file can have
 constexpr mode_t kStripped = S_ISUID | S_ISGID;  // bits that no file of a share has in the client's eyes
 
@@ -229,6 +230,15 @@ std::vector<Bytes> FileSystem::changed() {
       out.push_back(fuse::encode_inval_entry(entry.parent, entry.name));
       if (!leads) inodes_.unname(*inode, entry.parent, entry.name);
     }
+  }
+  return out;
+}
+
+std::vector<Bytes> FileSystem::surplus() {
+  std::vector<Bytes> out;
+  for (const auto& inode : inodes_.idle(std::min(inodes_.limit() / 8, kMaxDropped))) {
+    for (const auto& entry : inodes_.entries(*inode))
+      out.push_back(fuse::encode_drop_entry(entry.parent, entry.name));
   }
   return out;
 }

@@ -43,7 +43,11 @@ class FileSystem {
   // The notifications that bring the client up to date; from here on it counts as told.
   std::vector<Bytes> changed();
   void know(const Company& company);
+  // Notifications by which the client's kernel lets go of what it does not use.
+  std::vector<Bytes> surplus();
   void forget_all();
+  bool crowded() const { return inodes_.crowded(); }
+  bool nearly_full() const { return inodes_.size() >= inodes_.limit() / 8 * 7; }
   std::size_t inode_count() const { return inodes_.size(); }
   std::size_t handle_count() const { return handles_.size(); }
   std::size_t lock_count() const { return locks_.size(); }

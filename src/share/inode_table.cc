@@ -123,6 +123,20 @@ std::vector<InodePtr> InodeTable::all() const {
   return out;
 }
 
+std::vector<InodePtr> InodeTable::idle(std::size_t count) const {
+  constexpr long kHeldByTable = 2;  // by_node_ and by_number_
+  std::lock_guard lock(mutex_);
+  std::vector<InodePtr> out;
+  for (const auto& [node, inode] : by_node_) {
+    if (!S_ISDIR(inode->type) && inode.use_count() == kHeldByTable) out.push_back(inode);
+  }
+  if (count >= out.size()) return out;
+  std::nth_element(out.begin(), out.begin() + static_cast<std::ptrdiff_t>(count), out.end(),
+                   [](const InodePtr& a, const InodePtr& b) { return a->id < b->id; });
+  out.resize(count);
+  return out;
+}
+
 std::size_t InodeTable::size() const {
   std::lock_guard lock(mutex_);
   return by_node_.size();

@@ -75,6 +75,11 @@ class InodeTable {
   InodePtr find_number(ino_t number) const;
   std::vector<InodePtr> all() const;
   std::size_t size() const;
+  std::size_t limit() const { return limit_; }
+  // Three quarters of the limit are reached: nothing should be handed out that nobody asked for.
+  bool crowded() const { return size() >= limit_ / 4 * 3; }
+  // Files and links that nobody but the client's kernel holds: the `count` that it has known longest.
+  std::vector<InodePtr> idle(std::size_t count) const;
 
  private:
   mutable std::mutex mutex_;

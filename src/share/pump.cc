@@ -46,19 +46,21 @@ class Notifications {
         stream_.set_deadline({});
         continue;
       }
-      if (kind == fuse::NotificationKind::inval_entry && expire_only_) expire_only(*message);
+      if (kind == fuse::NotificationKind::drop_entry) set_entry_flags(*message, 0);
+      if (kind == fuse::NotificationKind::inval_entry && expire_only_)
+        set_entry_flags(*message, FUSE_EXPIRE_ONLY);
       // ENOENT: the kernel does not know the node or name any more. Nothing else is worth ending the mount
       // for.
       static_cast<void>(!::write(device_, message->data(), message->size()));
     }
   }
 
-  // An entry that must be looked up again, rather than one that is gone: what is mounted or in use below
-  // stays.
-  static void expire_only(MutableByteView message) {
+  // FUSE_EXPIRE_ONLY: an entry that must be looked up again, rather than one that is gone: what is mounted or
+  // in use below stays.
+  static void set_entry_flags(MutableByteView message, std::uint32_t flags) {
     auto body = message.subspan(sizeof(fuse_out_header));
     auto head = fuse::load<fuse_notify_inval_entry_out>(body);
-    head.flags = FUSE_EXPIRE_ONLY;
+    head.flags = flags;
     fuse::store(body, head);
   }
 

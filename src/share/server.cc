@@ -7,6 +7,7 @@
 #include "fuse/wire.h"
 #include "share/filesystem.h"
 #include "share/notify.h"
+#include "share/reclaimer.h"
 
 namespace cloister::share {
 
@@ -24,7 +25,10 @@ Result<std::unique_ptr<Server>> Server::create(sys::Dir root, ServerOptions opti
 }
 
 Server::Server(std::unique_ptr<FileSystem> fs)
-    : fs_(std::move(fs)), notifier_(std::make_unique<Notifier>()), counters_(std::make_unique<Counters>()) {}
+    : fs_(std::move(fs)),
+      notifier_(std::make_unique<Notifier>()),
+      counters_(std::make_unique<Counters>()),
+      reclaimer_(std::make_unique<Reclaimer>(*fs_, *notifier_)) {}
 
 Server::~Server() = default;
 
@@ -62,7 +66,9 @@ void Server::serve_lane(sys::Stream& lane) {
     if (!request || !request->has_value()) return;
     auto size = answer(**request, reply);
     if (!size) return;
-    if (*size > 0 && !lane.write_all(ByteView(reply).first(*size))) return;
+    if (*size == 0) continue;
+    if (!lane.write_all(ByteView(reply).first(*size))) return;
+    reclaimer_->pace();
   }
 }
 

@@ -17,6 +17,7 @@ namespace cloister::share {
 class FileSystem;
 class HostMade;
 class Notifier;
+class Reclaimer;
 
 struct ServerOptions {
   // A handle on /proc/self/fd, opened by the very process that serves (not by its parent: "self" is resolved
@@ -93,6 +94,7 @@ class Server {
   std::unique_ptr<Notifier> notifier_;
   struct Counters;
   std::unique_ptr<Counters> counters_;
+  std::unique_ptr<Reclaimer> reclaimer_;  // the first to go: it uses the others
 };
 
 }  // namespace cloister::share
