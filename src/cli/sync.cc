@@ -1,7 +1,9 @@
 #include <cstdio>
 
+#include "base/log.h"
 #include "cli/verbs.h"
 #include "host/mounts.h"
+#include "host/service_manager.h"
 
 namespace cloister::cli {
 
@@ -23,7 +25,12 @@ Result<int> sync(const Context& context, const Options& options) {
                options.sync.directory, enclave.name);
   };
   if (options.foreground) {
-    TRY(host::run_mount(enclave, open, options.sync, greet));
+    auto ready = [&] {
+      greet();
+      host::tell_service_manager(fmt::format("READY=1\nSTATUS={} is the shared folder of enclave '{}'",
+                                             escape_controls(options.sync.directory), enclave.name));
+    };
+    TRY(host::run_in_foreground(context.paths, enclave, open, options.sync, ready));
     return 0;
   }
   TRY(host::start_mount(context.paths, enclave, open, options.sync));
@@ -45,7 +52,7 @@ void add_sync(CommandLine& line, const Context& context) {
       .text("-d,--directory", options->sync.directory, "an empty directory; made if it is missing", true)
       .flag("--read-only", options->sync.read_only, "look, do not touch")
       .flag("--allow-other", options->sync.allow_other, "let other users of this machine in")
-      .flag("--foreground", options->foreground, "do not detach")
+      .flag("--foreground", options->foreground, "do not detach: end with Ctrl-C, umount or unsync")
       .text("--image", options->image,
             "measurements (JSON) that the enclave must have (default: those noted at `up`)")
       .text("--name", options->name, "the enclave's name")

@@ -176,6 +176,8 @@ ShareServers::Totals ShareServers::totals() {
     ++out.servers;
     out.mounts += server->seen.sessions;
     out.lanes += server->seen.lanes;
+    out.inodes += server->seen.stats.inodes;
+    out.handles += server->seen.stats.handles;
   }
   return out;
 }

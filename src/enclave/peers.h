@@ -69,6 +69,8 @@ class ShareServers {
     std::uint64_t servers = 0;
     std::uint64_t mounts = 0;
     std::uint64_t lanes = 0;
+    std::uint64_t inodes = 0;
+    std::uint64_t handles = 0;
     std::uint64_t requests = 0;
     std::uint64_t bytes_read = 0;
     std::uint64_t bytes_written = 0;

@@ -217,6 +217,8 @@ Result<share::Lanes> open_lanes(Session& session, const sys::Endpoint& lanes, st
   return out;
 }
 
+namespace {
+
 Status run_mount(const EnclaveRecord& enclave, const OpenSession& open_session, const SyncOptions& options,
                  const std::function<void()>& on_mounted, share::Traffic* traffic) {
   auto directory = TRY(check_mount_point(options.directory));
@@ -228,6 +230,8 @@ Status run_mount(const EnclaveRecord& enclave, const OpenSession& open_session, 
   on_mounted();
   return share::pump(mount, std::move(lanes), pump_options(traffic));
 }
+
+}  // namespace
 
 // The background process does all of it, so that the mount, the lanes and the key of the session are in one
 // place only.
@@ -259,6 +263,25 @@ Result<MountRecord> start_mount(const Paths& paths, const EnclaveRecord& enclave
   record.started = process_start_time(record.pid);
   TRY(write_mount(paths, record));
   return record;
+}
+
+// Recorded like one in the background, so that `status`, `unsync` and `down` find it.
+Status run_in_foreground(const Paths& paths, const EnclaveRecord& enclave, const OpenSession& open_session,
+                         const SyncOptions& options, const std::function<void()>& on_mounted) {
+  MountRecord record{.enclave = enclave.name, .directory = TRY(check_mount_point(options.directory))};
+  record.pid = ::getpid();
+  record.started = process_start_time(record.pid);
+  TRY(sys::make_directories(mounts_directory(paths, enclave.name), 0700));
+  auto traffic = TRY(TrafficPage::create(traffic_path(paths, record)));
+  Status recorded;
+  auto mounted = [&] {
+    recorded = write_mount(paths, record);
+    on_mounted();
+  };
+  auto pumped = run_mount(enclave, open_session, options, mounted, traffic.get());
+  forget_mount(paths, record);
+  TRY(std::move(pumped));
+  return recorded;
 }
 
 std::vector<MountRecord> list_mounts(const Paths& paths, const std::string& enclave) {

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <thread>
 
 #include "fuse/limits.h"
 #include "fuse/notification.h"
@@ -20,6 +21,15 @@ namespace {
 constexpr std::size_t kSpareDescriptors = 128;   // lanes, control, and what an operation opens for a moment
 constexpr mode_t kStripped = S_ISUID | S_ISGID;  // bits that no file of a share has in the client's eyes
 constexpr std::uint32_t kBlockSize = 4096;       // bytes; what stat(2) suggests for I/O
+
+using Clock = std::chrono::steady_clock;
+constexpr std::chrono::milliseconds kFreedAfterRemoval{1000};  // by then the client's kernel has let go
+constexpr std::chrono::milliseconds kFreedCheck{5};
+
+bool removes(const fuse::Body& body) {
+  return std::holds_alternative<fuse::Unlink>(body) || std::holds_alternative<fuse::RemoveDir>(body) ||
+         std::holds_alternative<fuse::Rename>(body);
+}
 
 // Inodes and handles are descriptors: they cannot be more than the process may have.
 void fit_limits(ServerOptions& options) {
@@ -101,8 +111,22 @@ FileSystem::FileSystem(sys::Fd root, const struct stat& info, ServerOptions opti
       inodes_(std::move(root), info, options.max_inodes),
       handles_(options.max_handles) {}
 
-Outcome<void> FileSystem::run(const fuse_in_header& caller, const fuse::Body& body, ReplyBody& out) {
+Outcome<void> FileSystem::run_once(const Caller& caller, const fuse::Body& body, ReplyBody& out) {
   return std::visit([&](const auto& request) { return run(caller, request, out); }, body);
+}
+
+// What the client removes is free once its kernel has said RELEASE and FORGET, which it does a moment later
+// and on whichever lane: a full share is full only after that moment. An operation that fails with ENOSPC has
+// done nothing, so that it can be tried again.
+Outcome<void> FileSystem::run(const fuse_in_header& caller, const fuse::Body& body, ReplyBody& out) {
+  auto done = run_once(caller, body, out);
+  if (done && removes(body)) removed_ = Clock::now();
+  for (auto end = removed_.load() + kFreedAfterRemoval;
+       !done && done.error().value == ENOSPC && Clock::now() < end;) {
+    std::this_thread::sleep_for(kFreedCheck);
+    done = run_once(caller, body, out);
+  }
+  return done;
 }
 
 void FileSystem::forget_all() {

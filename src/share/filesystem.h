@@ -7,6 +7,8 @@
 // does not matter.
 #pragma once
 
+#include <atomic>
+#include <chrono>
 #include <memory>
 
 #include "fuse/request.h"
@@ -46,6 +48,7 @@ class FileSystem {
 
  private:
   using Caller = fuse_in_header;
+  Outcome<void> run_once(const Caller& caller, const fuse::Body& body, ReplyBody& out);
   FileSystem(sys::Fd root, const struct stat& info, ServerOptions options);
 
   // names.cc
@@ -123,6 +126,7 @@ class FileSystem {
   dev_t device_;
   InodeTable inodes_;
   HandleTable handles_;
+  std::atomic<std::chrono::steady_clock::time_point> removed_{};  // when a name was last removed
 };
 
 // The attributes that the client sees: no setuid, no setgid, no device numbers.
