@@ -5,11 +5,13 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <filesystem>
 #include <memory>
@@ -32,6 +34,7 @@ using nlohmann::json;
 constexpr std::string_view kMounted = "mounted";  // what the pump says first
 constexpr sys::milliseconds kUnmountTimeout = sys::seconds(10);
 constexpr sys::milliseconds kSignalCheck{50};
+constexpr std::chrono::seconds kHoldersGrace{1};  // for those who hold a file of a folder that was unmounted
 
 std::string mounts_directory(const Paths& paths, const std::string& enclave) {
   return paths.enclave(enclave) + "/mounts";
@@ -169,18 +172,32 @@ Status await_pump(int ready, pid_t pid, const std::string& log, const HeldSignal
       std::move(error).with_hint(std::string(text.substr(std::min(end + 1, text.size())))));
 }
 
+// What is dirty goes to the enclave first: while somebody holds a file, unmounting does not write it.
+void flush(const std::string& directory) {
+  sys::Fd root(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NONBLOCK));
+  if (root) ::syncfs(root.get());
+}
+
+Result<std::vector<sys::Fd>> duplicates_of(const share::Lanes& lanes) {
+  std::vector<sys::Fd> out;
+  for (const auto& lane : lanes.requests) {
+    sys::Fd copy(::fcntl(lane->descriptor(), F_DUPFD_CLOEXEC, 0));
+    if (!copy) return fail_errno("duplicate a lane");
+    out.push_back(std::move(copy));
+  }
+  return out;
+}
+
 // Unmounts when it is told to end, so that nobody is left with a folder that answers "not connected". The
-// pump then sees its device end. Owner: run_mount(); its thread waits for signals and nothing else.
+// pump then sees its device end; or, where somebody still holds a file of the folder, its lanes, a moment
+// later: they cannot keep it. Owner: run_mount(); its thread waits for signals and nothing else.
 class UnmountOnSignal {
  public:
-  explicit UnmountOnSignal(share::Mount& mount) {
+  UnmountOnSignal(share::Mount& mount, std::vector<sys::Fd> lanes) : lanes_(std::move(lanes)) {
     sigemptyset(&set_);
     for (int number : {SIGINT, SIGTERM, SIGHUP, SIGUSR1}) sigaddset(&set_, number);
     ::pthread_sigmask(SIG_BLOCK, &set_, nullptr);  // before any thread starts: all inherit it
-    thread_ = std::thread([this, &mount] {
-      int number = 0;
-      while (sigwait(&set_, &number) == 0 && number != SIGUSR1) (void)mount.unmount().has_value();
-    });
+    thread_ = std::thread([this, &mount] { watch(mount); });
   }
   ~UnmountOnSignal() {
     ::pthread_kill(thread_.native_handle(), SIGUSR1);
@@ -189,7 +206,24 @@ class UnmountOnSignal {
   UnmountOnSignal(const UnmountOnSignal&) = delete;
   UnmountOnSignal& operator=(const UnmountOnSignal&) = delete;
 
+  bool told() const { return told_; }
+
  private:
+  void watch(share::Mount& mount) {
+    int number = 0;
+    while (sigwait(&set_, &number) == 0 && number != SIGUSR1) {
+      told_ = true;
+      flush(mount.directory());
+      (void)mount.unmount().has_value();
+      auto seconds = std::chrono::duration_cast<std::chrono::seconds>(kHoldersGrace);
+      timespec grace{seconds.count(), 0};
+      if (::sigtimedwait(&set_, nullptr, &grace) == SIGUSR1) return;
+      for (const auto& lane : lanes_) ::shutdown(lane.get(), SHUT_RDWR);
+    }
+  }
+
+  std::vector<sys::Fd> lanes_;
+  std::atomic<bool> told_ = false;
   sigset_t set_{};
   std::thread thread_;
 };
@@ -226,9 +260,11 @@ Status run_mount(const EnclaveRecord& enclave, const OpenSession& open_session, 
   auto lanes = TRY(open_lanes(session, enclave.lanes, options.lanes));
   auto mount = TRY(
       share::Mount::mount(directory, {.allow_other = options.allow_other, .read_only = options.read_only}));
-  UnmountOnSignal watch(mount);
+  UnmountOnSignal watch(mount, TRY(duplicates_of(lanes)));
   on_mounted();
-  return share::pump(mount, std::move(lanes), pump_options(traffic));
+  auto pumped = share::pump(mount, std::move(lanes), pump_options(traffic));
+  if (watch.told()) return {};
+  return pumped;
 }
 
 }  // namespace
@@ -323,14 +359,10 @@ Result<MountRecord> find_mount(const Paths& paths, const std::string& directory)
 }
 
 Status stop_mount(const Paths& paths, const MountRecord& mount) {
-  // A shell standing in the folder must not keep it. Where nothing is mounted any more, the pump has ended or
-  // will.
-  if (auto detached = share::detach_mount(mount.directory);
-      !detached && is_mount_point(mount.directory).value_or(true))
-    return detached;
-  auto deadline = sys::Deadline::after(kUnmountTimeout);
-  while (mount.alive() && !deadline.passed()) ::poll(nullptr, 0, 10);
+  // The pump unmounts, whoever stands in the folder. One that does not listen is killed, and leaves its
+  // mount.
   TRY(stop_in_background(mount.pid, mount.started, kUnmountTimeout));
+  TRY(share::remove_dead_mount(mount.directory));
   forget_mount(paths, mount);
   return {};
 }
