@@ -5,13 +5,11 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cstring>
 #include <filesystem>
 #include <memory>
@@ -21,6 +19,7 @@
 
 #include "base/log.h"
 #include "host/background.h"
+#include "host/unmount_on_signal.h"
 #include "share/lane.h"
 #include "sys/file.h"
 #include "sys/process.h"
@@ -32,9 +31,9 @@ namespace {
 using nlohmann::json;
 
 constexpr std::string_view kMounted = "mounted";  // what the pump says first
-constexpr sys::milliseconds kUnmountTimeout = sys::seconds(10);
+// What is dirty is written first; a pump whose enclave does not answer ends by itself.
+constexpr sys::milliseconds kUnmountTimeout = sys::seconds(60);
 constexpr sys::milliseconds kSignalCheck{50};
-constexpr std::chrono::seconds kHoldersGrace{1};  // for those who hold a file of a folder that was unmounted
 
 std::string mounts_directory(const Paths& paths, const std::string& enclave) {
   return paths.enclave(enclave) + "/mounts";
@@ -172,62 +171,6 @@ Status await_pump(int ready, pid_t pid, const std::string& log, const HeldSignal
       std::move(error).with_hint(std::string(text.substr(std::min(end + 1, text.size())))));
 }
 
-// What is dirty goes to the enclave first: while somebody holds a file, unmounting does not write it.
-void flush(const std::string& directory) {
-  sys::Fd root(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NONBLOCK));
-  if (root) ::syncfs(root.get());
-}
-
-Result<std::vector<sys::Fd>> duplicates_of(const share::Lanes& lanes) {
-  std::vector<sys::Fd> out;
-  for (const auto& lane : lanes.requests) {
-    sys::Fd copy(::fcntl(lane->descriptor(), F_DUPFD_CLOEXEC, 0));
-    if (!copy) return fail_errno("duplicate a lane");
-    out.push_back(std::move(copy));
-  }
-  return out;
-}
-
-// Unmounts when it is told to end, so that nobody is left with a folder that answers "not connected". The
-// pump then sees its device end; or, where somebody still holds a file of the folder, its lanes, a moment
-// later: they cannot keep it. Owner: run_mount(); its thread waits for signals and nothing else.
-class UnmountOnSignal {
- public:
-  UnmountOnSignal(share::Mount& mount, std::vector<sys::Fd> lanes) : lanes_(std::move(lanes)) {
-    sigemptyset(&set_);
-    for (int number : {SIGINT, SIGTERM, SIGHUP, SIGUSR1}) sigaddset(&set_, number);
-    ::pthread_sigmask(SIG_BLOCK, &set_, nullptr);  // before any thread starts: all inherit it
-    thread_ = std::thread([this, &mount] { watch(mount); });
-  }
-  ~UnmountOnSignal() {
-    ::pthread_kill(thread_.native_handle(), SIGUSR1);
-    thread_.join();
-  }
-  UnmountOnSignal(const UnmountOnSignal&) = delete;
-  UnmountOnSignal& operator=(const UnmountOnSignal&) = delete;
-
-  bool told() const { return told_; }
-
- private:
-  void watch(share::Mount& mount) {
-    int number = 0;
-    while (sigwait(&set_, &number) == 0 && number != SIGUSR1) {
-      told_ = true;
-      flush(mount.directory());
-      (void)mount.unmount().has_value();
-      auto seconds = std::chrono::duration_cast<std::chrono::seconds>(kHoldersGrace);
-      timespec grace{seconds.count(), 0};
-      if (::sigtimedwait(&set_, nullptr, &grace) == SIGUSR1) return;
-      for (const auto& lane : lanes_) ::shutdown(lane.get(), SHUT_RDWR);
-    }
-  }
-
-  std::vector<sys::Fd> lanes_;
-  std::atomic<bool> told_ = false;
-  sigset_t set_{};
-  std::thread thread_;
-};
-
 }  // namespace
 
 Result<share::Lanes> open_lanes(Session& session, const sys::Endpoint& lanes, std::size_t count) {
@@ -260,10 +203,10 @@ Status run_mount(const EnclaveRecord& enclave, const OpenSession& open_session, 
   auto lanes = TRY(open_lanes(session, enclave.lanes, options.lanes));
   auto mount = TRY(
       share::Mount::mount(directory, {.allow_other = options.allow_other, .read_only = options.read_only}));
-  UnmountOnSignal watch(mount, TRY(duplicates_of(lanes)));
+  auto watch = TRY(UnmountOnSignal::watch(mount, lanes, *traffic));
   on_mounted();
   auto pumped = share::pump(mount, std::move(lanes), pump_options(traffic));
-  if (watch.told()) return {};
+  if (watch->told()) return {};
   return pumped;
 }
 
