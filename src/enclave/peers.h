@@ -89,6 +89,7 @@ class ShareServers {
                                               std::span<const int> fds, sys::milliseconds patience);
   static Status ask(Server& server, share::ControlKind kind, std::uint64_t session, std::span<const int> fds);
   Result<std::shared_ptr<Server>> find(const ClientId& client);
+  static bool runs(const Server& server);
   void look_at(Server& server);
   static void add_traffic(Totals& totals, const share::ServerStats& stats);
 

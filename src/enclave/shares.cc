@@ -133,10 +133,8 @@ std::vector<ShareSpace> Shares::spaces() const {
 Result<ShareSpace> Shares::first_limit() const {
   auto used = spaces();
   if (budget_.left(used) < kLeastShareBytes) {
-    Error error(ErrorKind::exhausted,
-                fmt::format("the shared folders fill the {} MiB that this enclave has for them",
-                            budget_.total() >> 20));
-    return std::unexpected(std::move(error).with_hint("others must remove something first"));
+    return fail(ErrorKind::exhausted, "the shared folders fill the {} MiB that this enclave has for them",
+                budget_.total() >> 20);
   }
   used.push_back({});
   return budget_.limits(used).back();

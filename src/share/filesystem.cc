@@ -115,16 +115,26 @@ Outcome<void> FileSystem::run_once(const Caller& caller, const fuse::Body& body,
   return std::visit([&](const auto& request) { return run(caller, request, out); }, body);
 }
 
+// Whether the client still has to let go of something that has no name any more.
+bool FileSystem::has_orphans() const {
+  auto all = inodes_.all();
+  return std::any_of(all.begin(), all.end(), [](const auto& inode) {
+    struct stat info{};
+    return ::fstat(inode->handle.get(), &info) == 0 && info.st_nlink == 0;
+  });
+}
+
 // What the client removes is free once its kernel has said RELEASE and FORGET, which it does a moment later
 // and on whichever lane: a full share is full only after that moment. An operation that fails with ENOSPC has
 // done nothing, so that it can be tried again.
-Outcome<void> FileSystem::run(const fuse_in_header& caller, const fuse::Body& body, ReplyBody& out) {
+Outcome<void> FileSystem::run(const Caller& caller, const fuse::Body& body, ReplyBody& out) {
   auto done = run_once(caller, body, out);
   if (done && removes(body)) removed_ = Clock::now();
-  for (auto end = removed_.load() + kFreedAfterRemoval;
-       !done && done.error().value == ENOSPC && Clock::now() < end;) {
-    std::this_thread::sleep_for(kFreedCheck);
+  auto end = removed_.load() + kFreedAfterRemoval;
+  for (bool again = true; !done && done.error().value == ENOSPC && again;) {
+    again = Clock::now() < end && has_orphans();
     done = run_once(caller, body, out);
+    if (again && !done) std::this_thread::sleep_for(kFreedCheck);
   }
   return done;
 }

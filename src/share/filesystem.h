@@ -48,6 +48,7 @@ class FileSystem {
 
  private:
   using Caller = fuse_in_header;
+  bool has_orphans() const;
   Outcome<void> run_once(const Caller& caller, const fuse::Body& body, ReplyBody& out);
   FileSystem(sys::Fd root, const struct stat& info, ServerOptions options);
 
