@@ -113,7 +113,11 @@ class FileSystem {
   Outcome<void> reply_made(const Caller& caller, const Inode& parent, const fuse::Name& name, ReplyBody& out);
   void moved(const Inode& from, const fuse::Name& old_name, const Inode& to, const fuse::Name& new_name);
   Outcome<void> remove_hidden(const Inode& parent, const fuse::Name& name);
-  Outcome<sys::Fd> make_or_open(const Caller& caller, const Inode& parent, const fuse::Create& in);
+  struct Made {
+    sys::Fd fd;
+    bool is_new = false;
+  };
+  Outcome<Made> make_or_open(const Caller& caller, const Inode& parent, const fuse::Create& in);
   Outcome<void> reply_opened(const Found& found, sys::Fd fd, ReplyBody& out);
   Outcome<void> set_size(const Inode& inode, const fuse_setattr_in& in);
   Outcome<void> set_attributes(const Inode& inode, const fuse_setattr_in& in);
