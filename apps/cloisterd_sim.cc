@@ -21,7 +21,8 @@ Status run_inside(const emulator::SupervisorOptions& options, const emulator::De
       .lanes = sys::Endpoint::unix_socket(sockets + "/lanes.sock"),
       .proxy = sys::Endpoint::unix_socket(sockets + "/parent/proxy.sock"),
       .state_path = emulator::kInsideState,
-      .share_bytes = options.share_mib << 20};
+      .share_bytes = options.share_mib << 20,
+      .share_budget_bytes = options.share_budget_mib << 20};
   return enclave::run_monitor(std::move(monitor), log);
 }
 

@@ -74,8 +74,9 @@ class Lab:
 
     # --- roles ------------------------------------------------------------------------------------------------
 
-    def up(self, name="default", program=None, share_mib=None):
+    def up(self, name="default", program=None, share_mib=None, budget_mib=None):
         quota = ["--share-mib", share_mib] if share_mib else []
+        quota += ["--share-budget-mib", budget_mib] if budget_mib else []
         self.ok("user", "up", "--name", name, *quota, program=program)
         self.enclaves.append(name)
         self.ok("user", "proxy", "-s", "kms", "--name", name)

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 import lab as laboratory
+import wire
 from lab import wait_for
 
 pytestmark = pytest.mark.skipif(laboratory.why_not() is not None, reason=str(laboratory.why_not()))
@@ -793,6 +794,21 @@ def test_a_full_share(lab, package, folder):
         assert victim.run().returncode == 0
     finally:
         victim.end()
+
+
+@rows("up-budget", "share-budget", "share-clients")
+def test_no_folder_for_another_client(lab):
+    check("up-budget", run(lab, "user", "up", "--name", "crowd", "--share-mib", "64", "--share-budget-mib", "32"))
+    for words, row, clients in ((["--share-budget-mib", 1], "share-budget", 1), ([], "share-clients", 32)):
+        lab.ok("user", "up", "--name", "crowd", "--share-mib", "1", *words)
+        try:
+            for number in range(clients):
+                identity = wire.Identity(lab.root, f"client-{row}-{number}")
+                with wire.Wire(lab.root / "run/crowd/control.sock", identity) as one:
+                    assert one.ask("POST", "/v1/share", {"lanes": 1}).status == 200
+            check(row, run(lab, "stranger", "sync", "-d", "crowded", "--name", "crowd"))
+        finally:
+            lab.ok("user", "down", "--force", "--name", "crowd")
 
 
 def test_nothing_is_left(binaries, repository):

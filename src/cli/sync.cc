@@ -2,8 +2,10 @@
 
 #include <cstdio>
 
+#include "base/log.h"
 #include "cli/verbs.h"
 #include "host/mounts.h"
+#include "host/service_manager.h"
 
 namespace cloister::cli {
 
@@ -36,7 +38,12 @@ Result<int> sync(const Context& context, Options options) {
                options.sync.directory, enclave.name);
   };
   if (options.foreground) {
-    TRY(host::run_mount(enclave, open, options.sync, greet));
+    auto ready = [&] {
+      greet();
+      host::tell_service_manager(fmt::format("READY=1\nSTATUS={} is the shared folder of enclave '{}'",
+                                             escape_controls(options.sync.directory), enclave.name));
+    };
+    TRY(host::run_in_foreground(context.paths, enclave, open, options.sync, ready));
     return 0;
   }
   TRY(host::start_mount(context.paths, enclave, open, options.sync));
@@ -63,7 +70,7 @@ void add_sync(CommandLine& line, const Context& context) {
             "a job changes in a file that is open here stays unseen")
       .text("--ownership", options->ownership,
             "mine: every file shows as yours; keep: files have owners of their own (for root)")
-      .flag("--foreground", options->foreground, "do not detach")
+      .flag("--foreground", options->foreground, "do not detach: end with Ctrl-C, umount or unsync")
       .text("--image", options->image,
             "measurements (JSON) that the enclave must have (default: those noted at `up`)")
       .text("--name", options->name, "the enclave's name")

@@ -44,6 +44,8 @@ void add_up(CommandLine& line, const Context& context) {
       .text("--group", options->up.group,
             "let the members of this group use it too, each with a folder of their own")
       .number("--share-mib", options->up.share_mib, "quota of each client's shared folder, in MiB")
+      .number("--share-budget-mib", options->up.share_budget_mib,
+              "what all shared folders may use together, in MiB (default: half of the memory)")
       .flag("--json", options->json, "print the measurements as JSON")
       .example("cloister up")
       .action([&context, options] { return up(context, *options); });

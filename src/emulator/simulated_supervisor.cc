@@ -56,8 +56,11 @@ Result<SupervisorOptions> parse_supervisor_options(int argc, char** argv) {
       return fail(ErrorKind::invalid, "{} needs an absolute path", name);
     *target = value.mapped();
   }
-  if (auto share = given.extract("--share-mib"); !share.empty())
-    out.share_mib = TRY(number_of(share.mapped()).context("--share-mib"));
+  for (auto [name, target] :
+       {std::pair{"--share-mib", &out.share_mib}, std::pair{"--share-budget-mib", &out.share_budget_mib}}) {
+    if (auto value = given.extract(name); !value.empty())
+      *target = TRY(number_of(value.mapped()).context(name));
+  }
   if (!given.empty() || argc % 2 == 0)
     return fail(ErrorKind::invalid, "unknown or incomplete option (cloister up starts this program)");
   return out;

@@ -15,10 +15,11 @@ struct SupervisorOptions {
   ProcessEnclave enclave;
   std::string development_root;  // directory, made on first use
   std::uint64_t share_mib = 1024;
+  std::uint64_t share_budget_mib = 0;  // for all shares together; 0: half of the memory
 };
 
-// --run-directory, --trust, --runtime, --development-root, --share-mib, each with a value. invalid: anything
-// else.
+// --run-directory, --trust, --runtime, --development-root, --share-mib, --share-budget-mib, each with a
+// value. invalid: anything else.
 Result<SupervisorOptions> parse_supervisor_options(int argc, char** argv);
 
 // Runs body as pid 1 of a simulated enclave and waits for its end; SIGTERM and SIGINT are passed on. Returns

@@ -71,6 +71,10 @@ void add_shares(Text& text, const ShareServers::Totals& shares) {
   text.gauge("cloister_share_servers", "Share servers that run.", {{"", shares.servers}});
   text.gauge("cloister_share_mounts", "Mounts of shared folders.", {{"", shares.mounts}});
   text.gauge("cloister_share_lanes", "Lanes of those mounts.", {{"", shares.lanes}});
+  text.gauge("cloister_share_inodes", "Files that the kernels behind those mounts remember.",
+             {{"", shares.inodes}});
+  text.gauge("cloister_share_handles", "Files and directories that are open in those mounts.",
+             {{"", shares.handles}});
   text.counter("cloister_share_requests_total", "File system requests answered.", {{"", shares.requests}});
   text.counter("cloister_share_read_bytes_total", "Bytes of file data that clients have read.",
                {{"", shares.bytes_read}});

@@ -19,7 +19,7 @@ std::string sample() {
        .connections_open = 3,
        .counters = counters,
        .jobs = {.started = 9, .running = 2, .exited = 4, .failed = 2, .cancelled = 1, .event_bytes = 99},
-       .shares = {.clients = 2, .servers = 1, .bytes_read = 1ULL << 40}});
+       .shares = {.clients = 2, .servers = 1, .inodes = 12, .handles = 5, .bytes_read = 1ULL << 40}});
 }
 
 // https://prometheus.io/docs/instrumenting/exposition_formats: HELP, TYPE, then the samples of one family.
@@ -61,6 +61,7 @@ TEST(Metrics, SayWhatWasCounted) {
         "cloister_jobs_ended_total{outcome=\"failed\"} 2\n",
         "cloister_jobs_ended_total{outcome=\"cancelled\"} 1\n", "cloister_jobs_running 2\n",
         "cloister_job_events_bytes 99\n", "cloister_share_clients 2\n", "cloister_share_servers 1\n",
+        "cloister_share_inodes 12\n", "cloister_share_handles 5\n",
         "cloister_share_read_bytes_total 1099511627776\n"}) {
     EXPECT_NE(text.find(std::string("\n") + line), std::string::npos) << line;
   }

@@ -68,6 +68,17 @@ std::uint64_t machine_memory() {
   return std::uint64_t{info.totalram} * info.mem_unit;
 }
 
+MonitorOptions with_memory(MonitorOptions options) {
+  if (options.memory_bytes == 0) options.memory_bytes = machine_memory();
+  return options;
+}
+
+// The rest is for jobs and for the enclave itself.
+std::uint64_t share_budget(const MonitorOptions& options) {
+  return options.share_budget_bytes != 0 ? options.share_budget_bytes
+                                         : options.memory_bytes / kShareBudgetDivisor;
+}
+
 struct RunningJob {
   uid_t user = 0;
   sys::Child launcher;
@@ -76,16 +87,15 @@ struct RunningJob {
 class Monitor {
  public:
   Monitor(MonitorOptions options, const sandbox::WallSet& required, const Log& log)
-      : options_(std::move(options)),
+      : options_(with_memory(std::move(options))),
         log_(log),
         shares_({.directory = options_.state_path + "/shares",
                  .work_path = options_.state_path + "/work",
                  .bytes = options_.share_bytes,
+                 .budget_bytes = share_budget(options_),
                  .required_walls = required},
                 log_),
-        required_(required) {
-    if (options_.memory_bytes == 0) options_.memory_bytes = machine_memory();
-  }
+        required_(required) {}
 
   Status run() {
     TRY(prepare());
@@ -174,10 +184,12 @@ class Monitor {
                                   {keeper_process_.pidfd(), POLLIN, 0},
                                   {listener_process_.pidfd(), POLLIN, 0}};
       for (const auto& job : jobs_) entries.push_back({job.launcher.pidfd(), POLLIN, 0});
-      if (::poll(entries.data(), entries.size(), -1) < 0) {
+      auto wait = shares_.balance_interval();
+      if (::poll(entries.data(), entries.size(), wait ? static_cast<int>(wait->count()) : -1) < 0) {
         if (errno == EINTR) continue;
         return fail_errno("poll");
       }
+      shares_.balance();
       if (entries[0].revents != 0 && told_to_end()) return {};
       if (entries[2].revents != 0) return fail(ErrorKind::internal, "the keeper has died");
       if (entries[3].revents != 0) return fail(ErrorKind::internal, "the listener has died");

@@ -14,6 +14,9 @@
 
 namespace cloister::enclave {
 
+inline constexpr std::uint64_t kShareBudgetDivisor =
+    2;  // shares have half of the memory, unless told otherwise
+
 struct MonitorOptions {
   Trust trust;
   // Called in the keeper's process, before its walls.
@@ -23,6 +26,8 @@ struct MonitorOptions {
   sys::Endpoint proxy;            // where the parent's proxy listens
   std::string state_path;         // an empty directory on a tmpfs of the enclave's own
   std::uint64_t share_bytes = 0;  // quota of each client's share
+  // For all shares together. 0: that part of the memory.
+  std::uint64_t share_budget_bytes = 0;
   // Memory that the enclave has. 0: the machine's.
   std::uint64_t memory_bytes = 0;
 };

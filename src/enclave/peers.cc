@@ -1,5 +1,7 @@
 #include "enclave/peers.h"
 
+#include <poll.h>
+
 #include <vector>
 
 #include "share/control.h"
@@ -74,10 +76,16 @@ void KeeperPeer::forget(JobId job) {
   (void)ask(request).has_value();  // they expire by themselves
 }
 
+// One that was killed while nobody asked it anything has not been missed yet.
+bool ShareServers::runs(const Server& server) {
+  pollfd end{server.control.descriptor(), 0, 0};
+  return ::poll(&end, 1, 0) >= 0 && (end.revents & (POLLHUP | POLLERR)) == 0;
+}
+
 Status ShareServers::open(const ClientId& client) {
   std::lock_guard lock(mutex_);
   auto found = servers_.find(client);
-  if (found != servers_.end() && !found->second->gone) return {};
+  if (found != servers_.end() && !found->second->gone && runs(*found->second)) return {};
   auto server = std::make_shared<Server>();
   server->control = TRY(monitor_.open_share(client));
   if (found != servers_.end()) {
@@ -180,6 +188,8 @@ ShareServers::Totals ShareServers::totals() {
     ++out.servers;
     out.mounts += server->seen.sessions;
     out.lanes += server->seen.lanes;
+    out.inodes += server->seen.stats.inodes;
+    out.handles += server->seen.stats.handles;
   }
   return out;
 }

@@ -74,6 +74,8 @@ class ShareServers {
     std::uint64_t servers = 0;
     std::uint64_t mounts = 0;
     std::uint64_t lanes = 0;
+    std::uint64_t inodes = 0;
+    std::uint64_t handles = 0;
     std::uint64_t requests = 0;
     std::uint64_t bytes_read = 0;
     std::uint64_t bytes_written = 0;
@@ -93,6 +95,7 @@ class ShareServers {
   static Result<share::ControlReply> ask(Server& server, const share::ControlMessage& message,
                                          std::span<const int> fds);
   Result<std::shared_ptr<Server>> find(const ClientId& client);
+  static bool runs(const Server& server);
   void look_at(Server& server);
   static void add_traffic(Totals& totals, const share::ServerStats& stats);
 

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <unistd.h>
 
 #include <array>
@@ -25,8 +26,9 @@ constexpr std::string_view kGreeting =
     "(a model of your own into model/, or anything into any directory you make: an application sees it under "
     "the "
     "same\nname). Results appear in output/.\n";
-constexpr std::uint64_t kBytesPerInode = 4096;
-constexpr std::uint64_t kMaxShareInodes = 4U << 20;
+// How often the limits follow what the shares hold. What clients write at once within it may go past the
+// budget: tens of MiB, which the half of the memory that is not for shares has.
+constexpr sys::milliseconds kBalanceInterval{50};
 
 Status furnish(const std::string& path, uid_t owner) {
   auto root = TRY(sys::Dir::open(path));
@@ -40,6 +42,13 @@ Status furnish(const std::string& path, uid_t owner) {
   return {};
 }
 
+ShareSpace space_of(const std::string& path) {
+  struct statfs info{};
+  if (::statfs(path.c_str(), &info) != 0) return {};
+  return {.bytes = (info.f_blocks - info.f_bfree) * static_cast<std::uint64_t>(info.f_bsize),
+          .files = info.f_files - info.f_ffree};
+}
+
 }  // namespace
 
 Result<Shares::Share*> Shares::make(const ClientId& client) {
@@ -47,19 +56,20 @@ Result<Shares::Share*> Shares::make(const ClientId& client) {
   if (found != shares_.end()) return &found->second;
   if (shares_.size() >= kMaxClients)
     return fail(ErrorKind::exhausted, "{} clients have a share, as many as this enclave allows", kMaxClients);
+  auto limit = TRY(first_limit());
   auto slot = shares_.size();
   Place place{.path = fmt::format("{}/{}", options_.directory, slot),
               .owner = kFirstShareUser + static_cast<uid_t>(slot) * kShareIds};
   TRY(sys::make_directories(place.path, 0755));
-  auto tmpfs = TRY(sandbox::make_tmpfs({.size_bytes = options_.bytes,
-                                        .inodes = std::min(options_.bytes / kBytesPerInode, kMaxShareInodes),
+  auto tmpfs = TRY(sandbox::make_tmpfs({.size_bytes = limit.bytes,
+                                        .inodes = limit.files,
                                         .mode = 0755,
                                         .uid = place.owner,
                                         .gid = place.owner},
                                        /*no_exec=*/true));
   TRY(sandbox::attach_mount(tmpfs.get(), place.path));
   TRY(furnish(place.path, place.owner));
-  return &shares_.emplace(client, Share{std::move(place), {}}).first->second;
+  return &shares_.emplace(client, Share{std::move(place), limit, {}}).first->second;
 }
 
 Result<sys::MessageSocket> Shares::open(const ClientId& client) {
@@ -77,6 +87,39 @@ Result<sys::MessageSocket> Shares::open(const ClientId& client) {
                              std::move(options));
   }));
   return sys::MessageSocket(std::move(channel.first));
+}
+
+std::vector<ShareSpace> Shares::spaces() const {
+  std::vector<ShareSpace> out;
+  for (const auto& [client, share] : shares_) out.push_back(space_of(share.place.path));
+  return out;
+}
+
+Result<ShareSpace> Shares::first_limit() const {
+  auto used = spaces();
+  if (budget_.left(used) < kLeastShareBytes) {
+    return fail(ErrorKind::exhausted, "the shared folders fill the {} MiB that this enclave has for them",
+                budget_.total() >> 20);
+  }
+  used.push_back({});
+  return budget_.limits(used).back();
+}
+
+std::optional<sys::milliseconds> Shares::balance_interval() const {
+  if (!budget_.is_short_for(shares_.size())) return std::nullopt;
+  return kBalanceInterval;
+}
+
+void Shares::balance() {
+  if (!balance_interval()) return;
+  auto limits = budget_.limits(spaces());
+  auto limit = limits.begin();
+  for (auto& [client, share] : shares_) {
+    auto wanted = *limit++;
+    // Refused while more than that was written since it was looked at: then the next turn says so.
+    if (wanted != share.limit && sandbox::limit_tmpfs(share.place.path, wanted.bytes, wanted.files))
+      share.limit = wanted;
+  }
 }
 
 bool Shares::reap(pid_t pid) {

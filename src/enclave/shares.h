@@ -5,10 +5,12 @@
 #include <sys/types.h>
 
 #include <map>
+#include <optional>
 #include <string>
 
 #include "base/log.h"
 #include "enclave/messages.h"
+#include "enclave/share_budget.h"
 #include "enclave/share_walls.h"
 #include "sandbox/wall.h"
 #include "sys/process.h"
@@ -21,15 +23,18 @@ inline constexpr uid_t kFirstShareUser = 1U << 20;  // client k owns the ids fro
 class Shares {
  public:
   struct Options {
-    std::string directory;    // the shares are mounted below it
-    std::string work_path;    // an empty directory that a server may build its root on
-    std::uint64_t bytes = 0;  // quota of each
+    std::string directory;           // the shares are mounted below it
+    std::string work_path;           // an empty directory that a server may build its root on
+    std::uint64_t bytes = 0;         // quota of each
+    std::uint64_t budget_bytes = 0;  // for all of them together
     sandbox::WallSet required_walls;
   };
-  Shares(Options options, const Log& log) : options_(std::move(options)), log_(log) {}
+  Shares(Options options, const Log& log)
+      : options_(std::move(options)), budget_(options_.budget_bytes, options_.bytes), log_(log) {}
 
   // The share of a client, made on first use with its folders and its greeting; its server is started
-  // anew. Returns the server's control channel.
+  // anew. Returns the server's control channel. exhausted: too many clients, or no memory is left for
+  // another.
   Result<sys::MessageSocket> open(const ClientId& client);
 
   struct Place {
@@ -39,17 +44,27 @@ class Shares {
   // not_found: this client has opened none.
   Result<Place> find(const ClientId& client) const;
 
+  // How long the caller may wait before it calls balance() again; none: it need not.
+  std::optional<sys::milliseconds> balance_interval() const;
+  // Sets each share's limits by what all of them hold now.
+  void balance();
+
   // If this ended process was a share's server: waits for it, so that no zombie stays.
   bool reap(pid_t pid);
 
  private:
   struct Share {
     Place place;
+    ShareSpace limit;  // that its tmpfs has now
     sys::Child server;
   };
   Result<Share*> make(const ClientId& client);
 
+  std::vector<ShareSpace> spaces() const;
+  Result<ShareSpace> first_limit() const;
+
   Options options_;
+  ShareBudget budget_;
   const Log& log_;
   std::map<ClientId, Share> shares_;
 };

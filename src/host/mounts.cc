@@ -19,6 +19,7 @@
 
 #include "base/log.h"
 #include "host/background.h"
+#include "host/unmount_on_signal.h"
 #include "share/lane.h"
 #include "sys/file.h"
 #include "sys/process.h"
@@ -30,7 +31,8 @@ namespace {
 using nlohmann::json;
 
 constexpr std::string_view kMounted = "mounted";  // what the pump says first
-constexpr sys::milliseconds kUnmountTimeout = sys::seconds(10);
+// What is dirty is written first; a pump whose enclave does not answer ends by itself.
+constexpr sys::milliseconds kUnmountTimeout = sys::seconds(60);
 constexpr sys::milliseconds kSignalCheck{50};
 
 std::string mounts_directory(const Paths& paths, const std::string& enclave) {
@@ -173,31 +175,6 @@ Status await_pump(int ready, pid_t pid, const std::string& log, const HeldSignal
       std::move(error).with_hint(std::string(text.substr(std::min(end + 1, text.size())))));
 }
 
-// Unmounts when it is told to end, so that nobody is left with a folder that answers "not connected". The
-// pump then sees its device end. Owner: run_mount(); its thread waits for signals and nothing else.
-class UnmountOnSignal {
- public:
-  explicit UnmountOnSignal(share::Mount& mount) {
-    sigemptyset(&set_);
-    for (int number : {SIGINT, SIGTERM, SIGHUP, SIGUSR1}) sigaddset(&set_, number);
-    ::pthread_sigmask(SIG_BLOCK, &set_, nullptr);  // before any thread starts: all inherit it
-    thread_ = std::thread([this, &mount] {
-      int number = 0;
-      while (sigwait(&set_, &number) == 0 && number != SIGUSR1) (void)mount.unmount().has_value();
-    });
-  }
-  ~UnmountOnSignal() {
-    ::pthread_kill(thread_.native_handle(), SIGUSR1);
-    thread_.join();
-  }
-  UnmountOnSignal(const UnmountOnSignal&) = delete;
-  UnmountOnSignal& operator=(const UnmountOnSignal&) = delete;
-
- private:
-  sigset_t set_{};
-  std::thread thread_;
-};
-
 }  // namespace
 
 Result<share::Lanes> open_lanes(Session& session, const sys::Endpoint& lanes, const SyncOptions& options) {
@@ -222,6 +199,8 @@ Result<share::Lanes> open_lanes(Session& session, const sys::Endpoint& lanes, co
   return out;
 }
 
+namespace {
+
 Status run_mount(const EnclaveRecord& enclave, const OpenSession& open_session, const SyncOptions& options,
                  const std::function<void()>& on_mounted, share::Traffic* traffic) {
   auto directory = TRY(check_mount_point(options.directory));
@@ -229,10 +208,14 @@ Status run_mount(const EnclaveRecord& enclave, const OpenSession& open_session, 
   auto lanes = TRY(open_lanes(session, enclave.lanes, options));
   auto mount = TRY(
       share::Mount::mount(directory, {.allow_other = options.allow_other, .read_only = options.read_only}));
-  UnmountOnSignal watch(mount);
+  auto watch = TRY(UnmountOnSignal::watch(mount, lanes, *traffic));
   on_mounted();
-  return share::pump(mount, std::move(lanes), pump_options(options, traffic));
+  auto pumped = share::pump(mount, std::move(lanes), pump_options(options, traffic));
+  if (watch->told()) return {};
+  return pumped;
 }
+
+}  // namespace
 
 // The background process does all of it, so that the mount, the lanes and the key of the session are in one
 // place only.
@@ -264,6 +247,25 @@ Result<MountRecord> start_mount(const Paths& paths, const EnclaveRecord& enclave
   record.started = process_start_time(record.pid);
   TRY(write_mount(paths, record));
   return record;
+}
+
+// Recorded like one in the background, so that `status`, `unsync` and `down` find it.
+Status run_in_foreground(const Paths& paths, const EnclaveRecord& enclave, const OpenSession& open_session,
+                         const SyncOptions& options, const std::function<void()>& on_mounted) {
+  MountRecord record{.enclave = enclave.name, .directory = TRY(check_mount_point(options.directory))};
+  record.pid = ::getpid();
+  record.started = process_start_time(record.pid);
+  TRY(sys::make_directories(mounts_directory(paths, enclave.name), 0700));
+  auto traffic = TRY(TrafficPage::create(traffic_path(paths, record)));
+  Status recorded;
+  auto mounted = [&] {
+    recorded = write_mount(paths, record);
+    on_mounted();
+  };
+  auto pumped = run_mount(enclave, open_session, options, mounted, traffic.get());
+  forget_mount(paths, record);
+  TRY(std::move(pumped));
+  return recorded;
 }
 
 std::vector<MountRecord> list_mounts(const Paths& paths, const std::string& enclave) {
@@ -315,14 +317,10 @@ Status write_back_mounts(const Paths& paths, const std::string& enclave) {
 }
 
 Status stop_mount(const Paths& paths, const MountRecord& mount) {
-  // A shell standing in the folder must not keep it. Where nothing is mounted any more, the pump has ended or
-  // will.
-  if (auto detached = share::detach_mount(mount.directory);
-      !detached && is_mount_point(mount.directory).value_or(true))
-    return detached;
-  auto deadline = sys::Deadline::after(kUnmountTimeout);
-  while (mount.alive() && !deadline.passed()) ::poll(nullptr, 0, 10);
+  // The pump unmounts, whoever stands in the folder. One that does not listen is killed, and leaves its
+  // mount.
   TRY(stop_in_background(mount.pid, mount.started, kUnmountTimeout));
+  TRY(share::remove_dead_mount(mount.directory));
   forget_mount(paths, mount);
   return {};
 }

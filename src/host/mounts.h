@@ -45,9 +45,9 @@ using OpenSession = std::function<Result<Session>()>;
 // empty, or mounted already.
 Result<MountRecord> start_mount(const Paths& paths, const EnclaveRecord& enclave,
                                 const OpenSession& open_session, const SyncOptions& options);
-// Mounts and pumps in this process until unmounted.
-Status run_mount(const EnclaveRecord& enclave, const OpenSession& open_session, const SyncOptions& options,
-                 const std::function<void()>& on_mounted, share::Traffic* traffic = nullptr);
+// Mounts and pumps in this process until unmounted, or told to end by SIGINT, SIGTERM or SIGHUP (success).
+Status run_in_foreground(const Paths& paths, const EnclaveRecord& enclave, const OpenSession& open_session,
+                         const SyncOptions& options, const std::function<void()>& on_mounted);
 
 std::vector<MountRecord> list_mounts(const Paths& paths, const std::string& enclave);
 // nullopt: the mount was made by another release, or has just ended.

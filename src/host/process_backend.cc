@@ -20,7 +20,8 @@ namespace cloister::host {
 namespace {
 
 constexpr std::uint64_t kMib = 1024 * 1024;
-constexpr std::size_t kMaxLog = 1024 * 1024;  // bytes, of an enclave that did not come up
+constexpr std::uint64_t kMaxShareMib = 16ULL * 1024 * 1024;  // 16 TiB
+constexpr std::size_t kMaxLog = 1024 * 1024;                 // bytes, of an enclave that did not come up
 
 std::uint64_t default_share_mib() {
   struct sysinfo info{};
@@ -82,9 +83,27 @@ Result<sys::Fd> lock_name(const Paths& paths, const std::string& name) {
 std::vector<std::string> supervisor_arguments(const Paths& paths, const UpOptions& options,
                                               const Simulation& simulation) {
   auto share_mib = options.share_mib != 0 ? options.share_mib : default_share_mib();
-  return {simulation.supervisor,    "--run-directory", paths.enclave(options.name), "--trust",
-          simulation.trust_file,    "--runtime",       simulation.runtime_file,     "--development-root",
-          paths.development_root(), "--share-mib",     std::to_string(share_mib)};
+  std::vector<std::string> out{
+      simulation.supervisor,    "--run-directory", paths.enclave(options.name), "--trust",
+      simulation.trust_file,    "--runtime",       simulation.runtime_file,     "--development-root",
+      paths.development_root(), "--share-mib",     std::to_string(share_mib)};
+  if (options.share_budget_mib != 0) {
+    out.insert(out.end(), {"--share-budget-mib", std::to_string(options.share_budget_mib)});
+  }
+  return out;
+}
+
+// A number of MiB that no machine has would wrap as bytes.
+Status check_sizes(const UpOptions& options) {
+  for (auto [name, mib] : {std::pair{"--share-mib", options.share_mib},
+                           std::pair{"--share-budget-mib", options.share_budget_mib}}) {
+    if (mib > kMaxShareMib) return fail(ErrorKind::invalid, "{} is at most {}", name, kMaxShareMib);
+  }
+  if (options.share_budget_mib == 0 || options.share_mib <= options.share_budget_mib) return {};
+  Error error(ErrorKind::invalid,
+              fmt::format("a folder of {} MiB is more than the {} MiB that all folders together may have",
+                          options.share_mib, options.share_budget_mib));
+  return std::unexpected(std::move(error).with_hint("lower --share-mib, or raise --share-budget-mib"));
 }
 
 Status await_start(pid_t pid, const sys::Endpoint& control, const std::string& log, const HeldSignals& held) {
@@ -120,6 +139,7 @@ std::string enclave_log_path(const Paths& paths, const std::string& name) {
 
 Result<EnclaveRecord> start_process_enclave(const Paths& paths, const UpOptions& options) {
   TRY(check_enclave_name(options.name));
+  TRY(check_sizes(options));
   if (::geteuid() != 0)
     return fail(ErrorKind::denied, "the process backend needs root, to build the walls of jobs");
   auto group = options.group.empty() ? Result<gid_t>(0) : group_of(options.group);

@@ -12,9 +12,10 @@ inline constexpr sys::milliseconds kStopTimeout = sys::seconds(10);
 
 struct UpOptions {
   std::string name = kDefaultEnclave;
-  std::string kms_ca;           // PEM file: who vouches for the embedded KMS
-  std::string group;            // whose members may use it beside its starter; empty: nobody
-  std::uint64_t share_mib = 0;  // quota of each client's share; 0: a quarter of this machine's memory
+  std::string kms_ca;                  // PEM file: who vouches for the embedded KMS
+  std::string group;                   // whose members may use it beside its starter; empty: nobody
+  std::uint64_t share_mib = 0;         // quota of each client's share; 0: a quarter of this machine's memory
+  std::uint64_t share_budget_mib = 0;  // for all shares together; 0: half of this machine's memory
 };
 
 // denied: not root. unavailable: an enclave of this name runs already, or the new one did not come up (its

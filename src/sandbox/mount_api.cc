@@ -52,6 +52,16 @@ Result<sys::Fd> new_filesystem(const char* type,
   return sys::Fd(static_cast<int>(fd));
 }
 
+Status reconfigure_filesystem(const std::string& path,
+                              const std::vector<std::pair<std::string, std::string>>& options) {
+  sys::Fd context(static_cast<int>(
+      ::syscall(SYS_fspick, AT_FDCWD, path.c_str(), FSPICK_CLOEXEC | FSPICK_SYMLINK_NOFOLLOW)));
+  if (!context) return fail_errno(fmt::format("fspick {}", path));
+  for (const auto& [key, value] : options)
+    TRY(configure(context.get(), FSCONFIG_SET_STRING, key.c_str(), value.c_str(), key));
+  return configure(context.get(), FSCONFIG_CMD_RECONFIGURE, nullptr, nullptr, path);
+}
+
 Status set_attributes(int mount_fd, std::uint64_t set, std::uint64_t clear, bool recursive) {
   mount_attr attributes{};
   attributes.attr_set = set;

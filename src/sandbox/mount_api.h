@@ -24,6 +24,9 @@ Result<sys::Fd> clone_mount(int directory_fd, const std::string& path, bool recu
 Result<sys::Fd> new_filesystem(const char* type,
                                const std::vector<std::pair<std::string, std::string>>& options,
                                std::uint64_t attributes);
+// Changes options of the file system that is mounted at path; the others stay.
+Status reconfigure_filesystem(const std::string& path,
+                              const std::vector<std::pair<std::string, std::string>>& options);
 // Sets and clears attributes of a mount (recursive: and of those below), and makes it private.
 Status set_attributes(int mount_fd, std::uint64_t set, std::uint64_t clear, bool recursive);
 Status set_mount_ids(int mount_fd, int user_namespace_fd);

@@ -66,6 +66,11 @@ Result<sys::Fd> make_tmpfs(const TmpfsOptions& options, bool no_exec) {
   return new_tmpfs(options, kNoSuid | kNoDev | (no_exec ? kNoExec : 0));
 }
 
+Status limit_tmpfs(const std::string& path, std::uint64_t size_bytes, std::uint64_t inodes) {
+  return reconfigure_filesystem(
+      path, {{"size", std::to_string(size_bytes)}, {"nr_inodes", std::to_string(inodes)}});
+}
+
 Status attach_mount(int mount_fd, const std::string& path) {
   auto place = TRY(open_place(path));
   return attach(mount_fd, place.get()).context(path);

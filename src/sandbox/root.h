@@ -96,5 +96,7 @@ Status discard_root(const Root& root);
 Result<sys::Fd> make_tmpfs(const TmpfsOptions& options, bool no_exec = false);
 // Mounts it on an existing directory of the caller's namespace.
 Status attach_mount(int mount_fd, const std::string& path);
+// Gives the tmpfs mounted at path other limits, for all its mounts. An error: it holds more than that.
+Status limit_tmpfs(const std::string& path, std::uint64_t size_bytes, std::uint64_t inodes);
 
 }  // namespace cloister::sandbox

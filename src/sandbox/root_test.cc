@@ -309,6 +309,33 @@ TEST(Root, BindsAreMadeFromDescriptorsAndDetachedMounts) {
             0);
 }
 
+TEST(Root, ATmpfsGetsOtherLimitsWhereverItIsMounted) {
+  SKIP_UNLESS_ROOT();
+  TempDir dir;
+  auto one = dir.directory("one");
+  auto two = dir.directory("two");
+  EXPECT_EQ(outside([&] {
+              auto tmpfs = make_tmpfs({.size_bytes = 1 << 20, .inodes = 50}, /*no_exec=*/true);
+              if (!tmpfs) return 200;
+              must(attach_mount(tmpfs->get(), one));
+              auto copy = clone_mount(AT_FDCWD, one, false);
+              if (!copy) return 201;
+              must(attach_mount(copy->get(), two));
+              must(limit_tmpfs(one, 1 << 16, 20));
+              struct statvfs info{};
+              if (::statvfs(two.c_str(), &info) != 0) return 202;
+              if (info.f_blocks * info.f_frsize != 1 << 16 || info.f_files != 20) return 203;
+              if ((info.f_flag & (ST_NOEXEC | ST_NOSUID)) != (ST_NOEXEC | ST_NOSUID)) return 204;
+              int fd = ::open((two + "/file").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+              std::string much(1 << 17, 'x');
+              if (::write(fd, much.data(), much.size()) != 1 << 16) return 205;
+              if (limit_tmpfs(one, 1 << 15, 20)) return 206;  // it holds more
+              must(limit_tmpfs(one, 1 << 18, 20));
+              return ::write(fd, much.data(), much.size()) == 1 << 17 ? 0 : 207;
+            }),
+            0);
+}
+
 TEST(Root, ASingleFileCanBeBound) {
   SKIP_UNLESS_ROOT();
   TempDir dir;

@@ -32,7 +32,8 @@ Outcome<off_t> offset_of(std::uint64_t offset, std::uint64_t length = 0) {
 }  // namespace
 
 // Makes the file, or opens what a job made of that name in the meantime, as open(2) with O_CREAT does.
-Outcome<sys::Fd> FileSystem::make_or_open(const Caller& caller, const Inode& parent, const fuse::Create& in) {
+Outcome<FileSystem::Made> FileSystem::make_or_open(const Caller& caller, const Inode& parent,
+                                                   const fuse::Create& in) {
   auto flags = TRY(open_flags(in.flags));
   auto made = child(parent, in.name.c_str(), flags | O_CREAT | O_EXCL, in.mode & kSettableMode);
   if (made) {
@@ -40,15 +41,15 @@ Outcome<sys::Fd> FileSystem::make_or_open(const Caller& caller, const Inode& par
       ::unlinkat(parent.handle.get(), in.name.c_str(), 0);
       return std::unexpected(adopted.error());
     }
-    return made;
+    return Made{std::move(*made), true};
   }
-  if (made.error().value != EEXIST || (in.flags & O_EXCL) != 0) return made;
+  if (made.error().value != EEXIST || (in.flags & O_EXCL) != 0) return std::unexpected(made.error());
   auto path = TRY(child(parent, in.name.c_str(), O_PATH));
   struct stat info{};
   if (::fstat(path.get(), &info) != 0) return refuse_errno();
   if (S_ISDIR(info.st_mode)) return refuse(EISDIR);
   if (!S_ISREG(info.st_mode)) return refuse(EEXIST);
-  return reopen(path.get(), flags);
+  return Made{TRY(reopen(path.get(), flags)), false};
 }
 
 Outcome<void> FileSystem::reply_opened(const Found& found, sys::Fd fd, ReplyBody& out) {
@@ -60,12 +61,18 @@ Outcome<void> FileSystem::reply_opened(const Found& found, sys::Fd fd, ReplyBody
 
 Outcome<void> FileSystem::run(const Caller& caller, const fuse::Create& in, ReplyBody& out) {
   auto parent = TRY(inodes_.find(caller.nodeid));
-  auto fd = TRY(make_or_open(caller, *parent, in));
-  auto found = TRY(introduce(*parent, in.name.view(), TRY(reopen(fd.get(), O_PATH))));
-  out.put(fuse::bytes_of(entry_of(*found.inode, found.info)));
-  auto opened = reply_opened(found, std::move(fd), out);
-  if (!opened) inodes_.forget(found.inode->id, 1);
-  return opened;
+  auto file = TRY(make_or_open(caller, *parent, in));
+  auto done = [&]() -> Outcome<void> {
+    auto found = TRY(introduce(*parent, in.name.view(), TRY(reopen(file.fd.get(), O_PATH))));
+    out.put(fuse::bytes_of(entry_of(*found.inode, found.info)));
+    auto opened = reply_opened(found, std::move(file.fd), out);
+    if (!opened) inodes_.forget(found.inode->id, 1);
+    return opened;
+  }();
+  // An error means that there is no such file: its client could not even remove it, where the tables are
+  // full.
+  if (!done && file.is_new) ::unlinkat(parent->handle.get(), in.name.c_str(), 0);
+  return done;
 }
 
 Outcome<void> FileSystem::run(const Caller& caller, const fuse::TmpFile& in, ReplyBody& out) {

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <thread>
 
 #include "fuse/limits.h"
 #include "fuse/notification.h"
@@ -25,6 +26,15 @@ constexpr mode_t kStripped = S_ISUID | S_ISGID;  // bits that no file of a share
 // Nanoseconds of CLOCK_REALTIME, a tick late, for times are kept in ticks.
 std::int64_t changed_at(const struct stat& info) {
   return info.st_ctim.tv_sec * 1'000'000'000LL + info.st_ctim.tv_nsec + kTick;
+}
+
+using Clock = std::chrono::steady_clock;
+constexpr std::chrono::milliseconds kFreedAfterRemoval{1000};  // by then the client's kernel has let go
+constexpr std::chrono::milliseconds kFreedCheck{5};
+
+bool removes(const fuse::Body& body) {
+  return std::holds_alternative<fuse::Unlink>(body) || std::holds_alternative<fuse::RemoveDir>(body) ||
+         std::holds_alternative<fuse::Rename>(body);
 }
 
 // Inodes and handles are descriptors: they cannot be more than the process may have.
@@ -122,8 +132,32 @@ FileSystem::FileSystem(sys::Fd root, const struct stat& info, ServerOptions opti
       handles_(options.max_handles),
       locks_(options.max_lock_owners) {}
 
-Outcome<void> FileSystem::run(const fuse_in_header& caller, const fuse::Body& body, ReplyBody& out) {
+Outcome<void> FileSystem::run_once(const Caller& caller, const fuse::Body& body, ReplyBody& out) {
   return std::visit([&](const auto& request) { return run(caller, request, out); }, body);
+}
+
+// Whether the client still has to let go of something that has no name any more.
+bool FileSystem::has_orphans() const {
+  auto all = inodes_.all();
+  return std::any_of(all.begin(), all.end(), [](const auto& inode) {
+    struct stat info{};
+    return ::fstat(inode->handle.get(), &info) == 0 && info.st_nlink == 0;
+  });
+}
+
+// What the client removes is free once its kernel has said RELEASE and FORGET, which it does a moment later
+// and on whichever lane: a full share is full only after that moment. An operation that fails with ENOSPC has
+// done nothing, so that it can be tried again.
+Outcome<void> FileSystem::run(const Caller& caller, const fuse::Body& body, ReplyBody& out) {
+  auto done = run_once(caller, body, out);
+  if (done && removes(body)) removed_ = Clock::now();
+  auto end = removed_.load() + kFreedAfterRemoval;
+  for (bool again = true; !done && done.error().value == ENOSPC && again;) {
+    again = Clock::now() < end && has_orphans();
+    done = run_once(caller, body, out);
+    if (again && !done) std::this_thread::sleep_for(kFreedCheck);
+  }
+  return done;
 }
 
 void FileSystem::forget_all() {

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <memory>
 
 #include "fuse/request.h"
@@ -54,6 +55,8 @@ class FileSystem {
 
  private:
   using Caller = fuse_in_header;
+  bool has_orphans() const;
+  Outcome<void> run_once(const Caller& caller, const fuse::Body& body, ReplyBody& out);
   FileSystem(sys::Fd root, const struct stat& info, ServerOptions options);
 
   // names.cc
@@ -124,7 +127,11 @@ class FileSystem {
   Outcome<void> make_special(const Inode& parent, const fuse::MakeNode& in);
   void moved(const Inode& from, const fuse::Name& old_name, const Inode& to, const fuse::Name& new_name);
   Outcome<void> remove_hidden(const Inode& parent, const fuse::Name& name);
-  Outcome<sys::Fd> make_or_open(const Caller& caller, const Inode& parent, const fuse::Create& in);
+  struct Made {
+    sys::Fd fd;
+    bool is_new = false;
+  };
+  Outcome<Made> make_or_open(const Caller& caller, const Inode& parent, const fuse::Create& in);
   Outcome<void> reply_opened(const Found& found, sys::Fd fd, ReplyBody& out);
   Outcome<void> set_size(const Inode& inode, const fuse_setattr_in& in);
   Outcome<void> set_attributes(const Inode& inode, const fuse_setattr_in& in);
@@ -147,6 +154,7 @@ class FileSystem {
   LockTable locks_;
   std::atomic<bool> other_mounts_{false};
   std::atomic<std::int64_t> jobs_since_{kNever};
+  std::atomic<std::chrono::steady_clock::time_point> removed_{};  // when a name was last removed
 };
 
 // The attributes that the client sees: no setuid, no setgid, no device numbers.

@@ -262,6 +262,9 @@ TEST_F(ShareTest, StopsAtItsLimits) {
   open(a, O_RDONLY);
   EXPECT_EQ(ask(FUSE_OPEN, a, with(fuse_open_in{})).error, ENFILE);
   EXPECT_EQ(ask(FUSE_CREATE, FUSE_ROOT_ID, with(fuse_create_in{.flags = O_WRONLY}, {"a"})).error, ENFILE);
+  EXPECT_TRUE(std::filesystem::exists(root / "a"));
+  EXPECT_EQ(ask(FUSE_CREATE, FUSE_ROOT_ID, with(fuse_create_in{.flags = O_WRONLY}, {"new"})).error, ENFILE);
+  EXPECT_FALSE(std::filesystem::exists(root / "new"));  // what failed left nothing behind
   EXPECT_EQ(server_->stats().inodes, 3U);
 }
 
