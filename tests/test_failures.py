@@ -372,6 +372,16 @@ def test_what_is_in_the_folder(lab, folder):
     assert run(lab, "user", "run", *PROBE).returncode == 0
 
 
+@rows("sync-taken", "sync-exclusive")
+def test_a_mount_of_its_own(lab, folder):
+    check("sync-exclusive", run(lab, "user", "sync", "-d", "mine", "--exclusive"))
+    lab.ok("user", "unsync", "-d", "shared")
+    lab.ok("user", "sync", "-d", "mine", "--exclusive")
+    check("sync-taken", run(lab, "user", "sync", "-d", "shared"))
+    lab.ok("user", "unsync", "-d", "mine")
+    lab.ok("user", "sync", "-d", "shared")
+
+
 @rows("sync-mounted", "sync-not-empty", "sync-file", "sync-ownership", "unsync-none", "home-unwritable", "home-relative", "signers-malformed", "signers-none")
 def test_directories_and_files_of_the_user(lab, folder):
     home = lab.root / "user"

@@ -18,9 +18,10 @@ namespace cloister::share {
 
 namespace {
 
-constexpr std::size_t kSpareDescriptors = 128;   // lanes, control, and what an operation opens for a moment
-constexpr std::size_t kMaxDropped = 4096;        // inodes that the client is asked to let go of at a time
-constexpr std::int64_t kTick = 10'000'000;       // nanoseconds between two times that a file can have
+constexpr std::size_t kSpareDescriptors = 128;  // lanes, control, and what an operation opens for a moment
+constexpr std::size_t kMaxTold = 4096;          // notifications sent at once, before the client is waited for
+constexpr std::size_t kMaxDropped = 4096;       // inodes that the client is asked to let go of at a time
+constexpr std::int64_t kTick = 10'000'000;      // nanoseconds between two times that a file can have
 constexpr mode_t kStripped = S_ISUID | S_ISGID;  // bits that no file of a share has in the client's eyes
 
 // Nanoseconds of CLOCK_REALTIME, a tick late, for times are kept in ticks.
@@ -80,7 +81,8 @@ fuse_attr attributes_of(const struct stat& info) {
 }
 
 void FileSystem::know(const Company& company) {
-  other_mounts_ = company.other_mounts;
+  other_mounts_ = company.mounts > 1;
+  inodes_.set_limit(max_inodes_ / company.mounts);
   jobs_since_ = company.jobs_since;
 }
 
@@ -130,7 +132,8 @@ FileSystem::FileSystem(sys::Fd root, const struct stat& info, ServerOptions opti
       device_(info.st_dev),
       inodes_(std::move(root), info, options.max_inodes),
       handles_(options.max_handles),
-      locks_(options.max_lock_owners) {}
+      locks_(options.max_lock_owners),
+      max_inodes_(options.max_inodes) {}
 
 Outcome<void> FileSystem::run_once(const Caller& caller, const fuse::Body& body, ReplyBody& out) {
   return std::visit([&](const auto& request) { return run(caller, request, out); }, body);
@@ -246,26 +249,34 @@ bool FileSystem::up_to_date(const Inode& inode, const struct stat& info) const {
   return inodes_.unchanged(inode, info);
 }
 
-std::vector<Bytes> FileSystem::changed() {
-  std::vector<Bytes> out;
-  for (const auto& inode : inodes_.all()) {
-    struct stat info{};
-    if (::fstat(inode->handle.get(), &info) != 0) continue;
-    bool changed = !up_to_date(*inode, info);
-    if (changed) {
-      out.push_back(fuse::encode_inval_inode(inode->id));
-      inodes_.tell(*inode, info);
-    }
-    for (const auto& entry : inodes_.entries(*inode)) {
-      bool leads = still_leads(entry, *inode);  // The writeback cache believes the server of an inode that is
-                                                // new to it, and of no other: a changed file
-      // loses its names, so that it is looked up anew.
-      if (leads && !(changed && exclusive_ && S_ISREG(inode->type))) continue;
-      out.push_back(fuse::encode_inval_entry(entry.parent, entry.name));
-      if (!leads) inodes_.unname(*inode, entry.parent, entry.name);
-    }
+void FileSystem::add_changes(Inode& inode, std::vector<Bytes>& out) {
+  struct stat info{};
+  if (::fstat(inode.handle.get(), &info) != 0) return;
+  bool changed = !up_to_date(inode, info);
+  if (changed) {
+    out.push_back(fuse::encode_inval_inode(inode.id));
+    inodes_.tell(inode, info);
   }
-  return out;
+  // The writeback cache believes the server of an inode that is new to it, and of no other: a changed file
+  // loses its names, so that it is looked up anew.
+  bool drop_names = changed && exclusive_ && S_ISREG(inode.type);
+  for (const auto& entry : inodes_.entries(inode)) {
+    bool leads = still_leads(entry, inode);
+    if (leads && !drop_names) continue;
+    out.push_back(fuse::encode_inval_entry(entry.parent, entry.name));
+    if (!leads) inodes_.unname(inode, entry.parent, entry.name);
+  }
+}
+
+Status FileSystem::changed(const Tell& tell) {
+  std::vector<Bytes> some;
+  for (const auto& inode : inodes_.all()) {
+    add_changes(*inode, some);
+    if (some.size() < kMaxTold) continue;
+    TRY(tell(some));
+    some.clear();
+  }
+  return tell(some);
 }
 
 std::vector<Bytes> FileSystem::surplus() {

@@ -9,6 +9,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <functional>
 #include <memory>
 
 #include "fuse/request.h"
@@ -41,8 +42,10 @@ class FileSystem {
   static Result<std::unique_ptr<FileSystem>> create(sys::Dir root, ServerOptions options);
 
   Outcome<void> run(const fuse_in_header& caller, const fuse::Body& body, ReplyBody& out);
-  // The notifications that bring the client up to date; from here on it counts as told.
-  std::vector<Bytes> changed();
+  // Hands over the notifications that bring the client up to date, some at a time and at last the rest, which
+  // may be none; from then on it counts as told. Ends with the first failure to tell.
+  using Tell = std::function<Status(const std::vector<Bytes>&)>;
+  Status changed(const Tell& tell);
   void know(const Company& company);
   // Notifications by which the client's kernel lets go of what it does not use.
   std::vector<Bytes> surplus();
@@ -140,6 +143,7 @@ class FileSystem {
                           std::size_t room, ReplyBody& out);
   // Whether what the client has of the inode's attributes and contents is what is there.
   bool up_to_date(const Inode& inode, const struct stat& info) const;
+  void add_changes(Inode& inode, std::vector<Bytes>& out);
   // Seconds that the client may believe a name or an attribute.
   std::uint64_t lifetime() const;
   fuse_entry_out entry_of(const Inode& inode, const struct stat& info) const;
@@ -152,6 +156,7 @@ class FileSystem {
   InodeTable inodes_;
   HandleTable handles_;
   LockTable locks_;
+  const std::size_t max_inodes_;  // of all mounts together
   std::atomic<bool> other_mounts_{false};
   std::atomic<std::int64_t> jobs_since_{kNever};
   std::atomic<std::chrono::steady_clock::time_point> removed_{};  // when a name was last removed

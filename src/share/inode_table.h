@@ -5,6 +5,7 @@
 #include <linux/fuse.h>
 #include <sys/stat.h>
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -76,6 +77,8 @@ class InodeTable {
   std::vector<InodePtr> all() const;
   std::size_t size() const;
   std::size_t limit() const { return limit_; }
+  // What is known beyond it stays known.
+  void set_limit(std::size_t limit) { limit_ = limit; }
   // Three quarters of the limit are reached: nothing should be handed out that nobody asked for.
   bool crowded() const { return size() >= limit_ / 4 * 3; }
   // Files and links that nobody but the client's kernel holds: the `count` that it has known longest.
@@ -84,7 +87,7 @@ class InodeTable {
  private:
   mutable std::mutex mutex_;
   InodePtr root_;
-  std::size_t limit_;
+  std::atomic<std::size_t> limit_;
   NodeId next_ = 2;
   std::unordered_map<NodeId, InodePtr> by_node_;
   std::unordered_map<ino_t, InodePtr> by_number_;

@@ -85,9 +85,11 @@ void Server::set_notifier(sys::Fd lane) {
 }
 
 Status Server::invalidate_changed(sys::Deadline deadline) {
-  auto messages = fs_->changed();
-  counters_->notifications += messages.size();
-  return notifier_->deliver(messages, deadline).context("tell the client what changed");
+  auto told = fs_->changed([&](const std::vector<Bytes>& messages) {
+    counters_->notifications += messages.size();
+    return notifier_->deliver(messages, deadline);
+  });
+  return std::move(told).context("tell the client what changed");
 }
 
 void Server::know(const Company& company) {

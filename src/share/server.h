@@ -36,8 +36,9 @@ inline constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::max();
 
 // Who else changes the share while a mount of it is in use.
 struct Company {
-  // Names and attributes are then good for one use: another mount may change them at any moment.
-  bool other_mounts = false;
+  // Where there are several, names and attributes are good for one use, for another mount may change them at
+  // any moment; and each may remember its part of the inodes.
+  std::size_t mounts = 1;
   // Since when jobs run, in nanoseconds of CLOCK_REALTIME. A file that has changed since may be mapped by a
   // job, and then goes on changing without a trace in its times: no copy of its contents is believed.
   std::int64_t jobs_since = kNever;

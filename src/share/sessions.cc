@@ -46,7 +46,7 @@ Result<std::shared_ptr<Server>> Sessions::make_server(bool exclusive) const {
   ServerOptions options{.proc_self_fd = TRY(duplicate(options_.proc_self_fd)),
                         .host_made = options_.host_made,
                         .exclusive = exclusive,
-                        .max_inodes = options_.max_inodes / kMaxSessions,
+                        .max_inodes = options_.max_inodes,
                         .max_handles = options_.max_handles / kMaxSessions,
                         .max_lock_owners = options_.max_lock_owners / kMaxSessions};
   return std::shared_ptr<Server>(TRY(Server::create(TRY(duplicate(root_)), std::move(options))));
@@ -148,7 +148,7 @@ void Sessions::end_job(std::uint64_t number) {
 }
 
 void Sessions::tell_company() {
-  Company company{.other_mounts = sessions_.size() > 1};
+  Company company{.mounts = std::max<std::size_t>(sessions_.size(), 1)};
   for (const auto& [number, began] : jobs_) company.jobs_since = std::min(company.jobs_since, began);
   for (const auto& [number, session] : sessions_) session.server->know(company);
 }
