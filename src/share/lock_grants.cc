@@ -9,16 +9,25 @@ namespace cloister::share {
 LockGrants::LockGrants() : thread_([this] { run(); }) {}
 
 LockGrants::~LockGrants() {
+  stop();
+}
+
+void LockGrants::stop() {
   {
     std::lock_guard lock(mutex_);
     ending_ = true;
   }
   changed_.notify_one();
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
 }
 
 void LockGrants::deliver(int device, std::uint64_t node, Bytes reply) {
   std::lock_guard lock(mutex_);
+  if (ending_) {
+    // The mount ends: what its kernel has cached goes with it.
+    static_cast<void>(!::write(device, reply.data(), reply.size()));
+    return;
+  }
   waiting_.push_back({device, node, std::move(reply)});
   changed_.notify_one();
 }

@@ -13,11 +13,14 @@
 
 namespace cloister::share {
 
-// Owned by a pump, while its lanes run.
+// Owned by a pump. Thread-safe.
 class LockGrants {
  public:
   LockGrants();
   ~LockGrants();
+
+  // Delivers what waits, and ends the thread. While the request lanes still run, for it may need one of them.
+  void stop();
 
   // `reply`: what the kernel is to get, on that device descriptor, once it has dropped its copy of the file.
   // Bounded by the lock requests that the kernel has outstanding, and so by the programs that make them.

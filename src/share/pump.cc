@@ -106,10 +106,11 @@ Status pump_lanes(int device, Lanes& lanes, const PumpOptions& options, bool exp
   auto outcome = run.outcome();
   for (auto& stream : lanes.requests) cut(*stream);
   if (lanes.notifications != nullptr) cut(*lanes.notifications);
-  // A notification on its way into the kernel may wait for a page: the lanes go on, answering EIO, until it
+  // An invalidation on its way into the kernel may wait for a page: the lanes go on, answering EIO, until it
   // is through.
   run.fail_with(Error(ErrorKind::unavailable, "the shared folder is closed"));
   if (notifying.joinable()) notifying.join();
+  run.grants().stop();
   run.stop();
   for (auto& thread : threads) thread.join();
   return outcome;
