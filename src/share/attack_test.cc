@@ -224,6 +224,54 @@ TEST_F(AttackTest, AJobThatMovesALinkUpwardsLosesIt) {
   EXPECT_EQ(ask(FUSE_READLINK, link).error, EPERM);
 }
 
+// The client's kernel climbs from where it has the directory, not from where a job has moved it since.
+TEST_F(AttackTest, AJobThatMovesADirectoryDownwardsGainsNoClimb) {
+  std::filesystem::create_directories(root / "output/c");
+  std::filesystem::create_directories(root / "output/x/1/2/3");
+  auto c = node_of("c", node_of("output"));
+  std::filesystem::rename(root / "output/c", root / "output/x/1/2/3/c");
+  ASSERT_EQ(::symlink("../../../../etc/passwd", (root / "output/x/1/2/3/c/far").c_str()), 0);
+  ASSERT_EQ(::symlink("../../near", (root / "output/x/1/2/3/c/near").c_str()), 0);
+  EXPECT_EQ(lookup("far", c).error, ENOENT);
+  EXPECT_EQ(lookup("near", c).error, 0);
+  // Told where it is now, the client may still stand where it was.
+  auto there = node_of("c", node_of("3", node_of("2", node_of("1", node_of("x", node_of("output"))))));
+  EXPECT_EQ(there, c);
+  EXPECT_EQ(lookup("far", c).error, ENOENT);
+  // What is moved below a directory that was higher before climbs no further either.
+  std::filesystem::create_directories(root / "output/x/1/2/3/c/d/e");
+  ASSERT_EQ(::symlink("../../../../../f", (root / "output/x/1/2/3/c/d/e/l").c_str()), 0);
+  EXPECT_EQ(lookup("l", node_of("e", node_of("d", c))).error, ENOENT);
+}
+
+TEST_F(AttackTest, AJobThatMovesADirectoryUpwardsTakesTheClientsLinksAlong) {
+  auto a = make_dir("a").as<fuse_entry_out>().nodeid;
+  auto b = ask(FUSE_MKDIR, a, with(fuse_mkdir_in{.mode = 0755}, {"b"})).as<fuse_entry_out>().nodeid;
+  EXPECT_EQ(make_link("inside", "../../f", b).error, 0);
+  EXPECT_EQ(make_link("outside", "../../../f", b).error, 0);
+  auto inside = node_of("inside", b);
+  EXPECT_EQ(ask(FUSE_READLINK, inside).error, 0);
+  std::filesystem::rename(root / "a/b", root / "b");
+  EXPECT_EQ(ask(FUSE_READLINK, inside).error, EPERM);
+  b = node_of("b");
+  EXPECT_EQ(lookup("inside", b).error, ENOENT);
+  EXPECT_EQ(lookup("outside", b).error, 0);  // out of the share, as the client wants it
+}
+
+TEST_F(AttackTest, WhileAJobRunsNoLinkOfAJobClimbs) {
+  std::filesystem::create_directory(root / "d");
+  ASSERT_EQ(::symlink("../f", (root / "d/climbs").c_str()), 0);
+  ASSERT_EQ(::symlink("f", (root / "d/stays").c_str()), 0);
+  auto d = node_of("d");
+  auto climbs = node_of("climbs", d);
+  make_link("mine", "../f", d);
+  server_->know({.jobs_since = 1});
+  EXPECT_EQ(ask(FUSE_READLINK, climbs).error, EPERM);
+  EXPECT_THAT(list(d, false), UnorderedElementsAre(".", "..", "stays", "mine"));
+  server_->know({});
+  EXPECT_EQ(ask(FUSE_READLINK, climbs).error, 0);
+}
+
 TEST_F(AttackTest, AJobCannotBorrowTheClientsTrustInALink) {
   std::filesystem::create_directory(root / "d");
   make_link("l", "/etc/passwd");

@@ -200,13 +200,26 @@ Outcome<std::size_t> FileSystem::depth(const Inode& directory) const {
   return refuse(ELOOP);
 }
 
-bool FileSystem::link_visible(const Inode& parent, ino_t link, std::string_view target) const {
-  if (host_made_->is_host_made(link, parent.number, target)) return true;
+// The client's kernel follows the link, from where it has the directory: not where a job has moved it since.
+bool FileSystem::stays_inside(const Inode& parent, std::string_view target) const {
   auto up = climbs(target);
   if (!up) return false;
   if (*up == 0) return true;
   auto below_root = depth(parent);
-  return below_root && *up <= *below_root;
+  return below_root && *up <= std::min(*below_root, inodes_.least_depth(parent));
+}
+
+bool FileSystem::leads_out(const Inode& directory, int path) const {
+  auto target = read_link(path);
+  return target && !stays_inside(directory, *target);
+}
+
+bool FileSystem::link_visible(const Inode& parent, ino_t link, std::string_view target) const {
+  if (host_made_->is_host_made(link, parent.number, target))
+    return host_made_->may_leave(link) || stays_inside(parent, target);
+  // A job that runs could move the directory between this answer and the client's next step upwards.
+  bool still = jobs_since_ == kNever || climbs(target) == 0;
+  return still && stays_inside(parent, target);
 }
 
 bool FileSystem::visible(const Inode& parent, int path, const struct stat& info) const {

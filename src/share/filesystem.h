@@ -112,6 +112,9 @@ class FileSystem {
   Outcome<sys::Fd> reopen_for_locks(const Inode& inode) const;
   // Whether the client may see a file of this kind here; `path` is its O_PATH descriptor.
   bool visible(const Inode& parent, int path, const struct stat& info) const;
+  bool stays_inside(const Inode& parent, std::string_view target) const;
+  // Of anything behind an O_PATH descriptor: whether it is a link that leaves the share from that directory.
+  bool leads_out(const Inode& directory, int path) const;
   bool link_visible(const Inode& parent, ino_t link, std::string_view target) const;
   // How many directories lie between this one and the share's root.
   Outcome<std::size_t> depth(const Inode& directory) const;

@@ -3,6 +3,8 @@
 #include <time.h>
 
 #include <algorithm>
+#include <limits>
+#include <unordered_set>
 
 #include "share/limits.h"
 
@@ -86,6 +88,11 @@ bool InodeTable::unchanged(const Inode& inode, const struct stat& info) const {
 
 bool InodeTable::name(Inode& inode, NodeId parent, std::string_view name) {
   std::lock_guard lock(mutex_);
+  auto& parents = inode.parents_;
+  if (S_ISDIR(inode.type) && std::find(parents.begin(), parents.end(), parent) == parents.end()) {
+    inode.wandered_ = inode.wandered_ || parents.size() >= kMaxNamesPerInode;
+    if (!inode.wandered_) parents.push_back(parent);
+  }
   auto& entries = inode.entries_;
   for (const auto& entry : entries) {
     if (entry.parent == parent && entry.name == name) return true;
@@ -107,6 +114,28 @@ void InodeTable::unname(Inode& inode, NodeId parent, std::string_view name) {
 std::vector<Entry> InodeTable::entries(const Inode& inode) const {
   std::lock_guard lock(mutex_);
   return inode.entries_;
+}
+
+// The shortest way up: breadth first.
+std::size_t InodeTable::least_depth(const Inode& directory) const {
+  if (directory.id == 0) return std::numeric_limits<std::size_t>::max();
+  std::lock_guard lock(mutex_);
+  std::unordered_set<NodeId> seen{directory.id};
+  std::vector<NodeId> level{directory.id};
+  for (std::size_t depth = 0; !level.empty() && seen.size() <= kMaxDepth; ++depth) {
+    std::vector<NodeId> above;
+    for (auto node : level) {
+      if (node == FUSE_ROOT_ID) return depth;
+      auto found = by_node_.find(node);
+      if (found == by_node_.end()) continue;
+      if (found->second->wandered_) return 0;
+      for (auto parent : found->second->parents_) {
+        if (seen.insert(parent).second) above.push_back(parent);
+      }
+    }
+    level = std::move(above);
+  }
+  return 0;
 }
 
 InodePtr InodeTable::find_number(ino_t number) const {

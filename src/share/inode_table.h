@@ -47,6 +47,8 @@ class Inode {
   std::uint64_t lookups_ = 0;
   Told told_;
   std::vector<Entry> entries_;
+  std::vector<NodeId> parents_;  // of a directory: wherever the client was ever told that it is
+  bool wandered_ = false;        // to more places than are remembered
 };
 using InodePtr = std::shared_ptr<Inode>;
 
@@ -71,6 +73,11 @@ class InodeTable {
   bool name(Inode& inode, NodeId parent, std::string_view name);
   void unname(Inode& inode, NodeId parent, std::string_view name);
   std::vector<Entry> entries(const Inode& inode) const;
+
+  // How few directories may stand between this one and the root in the eyes of the client's kernel, which
+  // keeps a directory where it was last told, or where its programs stand. As many as can be, if the client
+  // does not know it.
+  std::size_t least_depth(const Inode& directory) const;
 
   // Nothing if the client does not know the inode.
   InodePtr find_number(ino_t number) const;

@@ -28,25 +28,32 @@ std::optional<std::size_t> climbs(std::string_view target) {
   return count;
 }
 
-void HostMade::made(ino_t inode, ino_t directory, std::string_view target) {
+void HostMade::made(ino_t inode, ino_t directory, std::string_view target, bool leaves) {
   std::lock_guard lock(mutex_);
   if (auto old = made_.find(inode); old != made_.end()) {
     bytes_ -= old->second.target.size();
     made_.erase(old);
   }
   if (made_.size() >= kMaxHostMade || bytes_ + target.size() > kMaxHostTargetBytes) return;
-  made_.emplace(inode, Made{std::string(target), {directory}});
+  made_.emplace(inode, Made{std::string(target), {directory}, leaves});
   bytes_ += target.size();
 }
 
-void HostMade::placed(ino_t inode, ino_t from_directory, ino_t directory) {
+void HostMade::placed(ino_t inode, ino_t from_directory, ino_t directory, bool leaves) {
   std::lock_guard lock(mutex_);
   auto found = made_.find(inode);
   if (found == made_.end()) return;
   auto& known = found->second.directories;
   bool was_ours = std::find(known.begin(), known.end(), from_directory) != known.end();
   bool is_new = std::find(known.begin(), known.end(), directory) == known.end();
+  if (was_ours) found->second.leaves = found->second.leaves || leaves;
   if (was_ours && is_new && known.size() < kMaxNamesPerInode) known.push_back(directory);
+}
+
+bool HostMade::may_leave(ino_t inode) const {
+  std::lock_guard lock(mutex_);
+  auto found = made_.find(inode);
+  return found != made_.end() && found->second.leaves;
 }
 
 bool HostMade::is_host_made(ino_t inode, ino_t directory, std::string_view target) const {

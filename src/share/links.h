@@ -24,15 +24,20 @@ std::optional<std::size_t> climbs(std::string_view target);
 // gains nothing. Bounded; those past the limit are judged as a job's. Thread-safe; one table per share.
 class HostMade {
  public:
-  void made(ino_t inode, ino_t directory, std::string_view target);
+  // `leaves`: it leads out of the share from there, or may, and the client wants it so.
+  void made(ino_t inode, ino_t directory, std::string_view target, bool leaves);
   // The client gave the inode another name in `directory`.
-  void placed(ino_t inode, ino_t from_directory, ino_t directory);
+  void placed(ino_t inode, ino_t from_directory, ino_t directory, bool leaves);
   bool is_host_made(ino_t inode, ino_t directory, std::string_view target) const;
+  // Whether the client put such a link where it leaves the share. One that did not must not come to by a
+  // job's moving a directory above it.
+  bool may_leave(ino_t inode) const;
 
  private:
   struct Made {
     std::string target;
     std::vector<ino_t> directories;
+    bool leaves = false;
   };
   mutable std::mutex mutex_;
   std::map<ino_t, Made> made_;

@@ -21,14 +21,14 @@ TEST(Climbs, CountsTheFrontAndRefusesTheRest) {
 
 TEST(HostMade, AreOfOneInodeTargetAndPlace) {
   HostMade links;
-  links.made(10, 1, "/etc");
+  links.made(10, 1, "/etc", false);
   EXPECT_TRUE(links.is_host_made(10, 1, "/etc"));
   EXPECT_FALSE(links.is_host_made(10, 2, "/etc"));
   EXPECT_FALSE(links.is_host_made(10, 1, "/usr"));
   EXPECT_FALSE(links.is_host_made(11, 1, "/etc"));
-  links.placed(10, 2, 3);  // from where it never was
+  links.placed(10, 2, 3, false);  // from where it never was
   EXPECT_FALSE(links.is_host_made(10, 3, "/etc"));
-  links.placed(10, 1, 3);
+  links.placed(10, 1, 3, false);
   EXPECT_TRUE(links.is_host_made(10, 3, "/etc"));
 }
 

@@ -62,7 +62,7 @@ Outcome<void> FileSystem::make_special(const Inode& parent, const fuse::MakeNode
   auto path = TRY(child(parent, in.name.c_str(), O_PATH));
   struct stat info{};
   if (::fstat(path.get(), &info) != 0) return refuse_errno();
-  host_made_->made(info.st_ino, parent.number, {});
+  host_made_->made(info.st_ino, parent.number, {}, false);
   return {};
 }
 
@@ -81,7 +81,8 @@ Outcome<void> FileSystem::run(const Caller& caller, const fuse::Symlink& in, Rep
   auto path = TRY(child(*parent, in.name.c_str(), O_PATH));
   struct stat info{};
   if (::fstat(path.get(), &info) != 0) return refuse_errno();
-  if (S_ISLNK(info.st_mode)) host_made_->made(info.st_ino, parent->number, in.target);
+  if (S_ISLNK(info.st_mode))
+    host_made_->made(info.st_ino, parent->number, in.target, !stays_inside(*parent, in.target));
   auto done = reply_made(caller, *parent, in.name, out);
   if (!done) ::unlinkat(parent->handle.get(), in.name.c_str(), 0);
   return done;
@@ -97,9 +98,10 @@ Outcome<void> FileSystem::run(const Caller& caller, const fuse::Link& in, ReplyB
                AT_SYMLINK_FOLLOW) != 0) {
     return refuse_errno();
   }
+  bool leaves = leads_out(*parent, source->handle.get());
   for (const auto& entry : inodes_.entries(*source)) {
     if (auto known = inodes_.find(entry.parent))
-      host_made_->placed(source->number, (*known)->number, parent->number);
+      host_made_->placed(source->number, (*known)->number, parent->number, leaves);
   }
   auto found = TRY(look_up(*parent, in.name.c_str()));
   out.put(fuse::bytes_of(entry_of(*found.inode, found.info)));
@@ -162,8 +164,10 @@ void FileSystem::moved(const Inode& from, const fuse::Name& old_name, const Inod
                        const fuse::Name& new_name) {
   struct stat info{};
   if (::fstatat(to.handle.get(), new_name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) return;
-  if (!S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode))
-    host_made_->placed(info.st_ino, from.number, to.number);
+  if (!S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode)) {
+    auto path = child(to, new_name.c_str(), O_PATH);
+    host_made_->placed(info.st_ino, from.number, to.number, path && leads_out(to, path->get()));
+  }
   auto inode = inodes_.find_number(info.st_ino);
   if (inode == nullptr) return;
   inodes_.unname(*inode, from.id, old_name.view());
