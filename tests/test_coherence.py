@@ -34,6 +34,7 @@ class Job:
         self.answered = 0
         self.orders = folder / "dataset/orders"
         self.orders.write_text("")
+        (folder / "output/answers").unlink(missing_ok=True)  # those of an earlier job would be taken for this one's
         self.process = lab.start("user", "run", "probe.cloister", "coherence.py")
         assert self.process.stdout.readline() == b"ready\n", self.process.stderr.read()
 
@@ -120,6 +121,20 @@ def test_stores_into_a_mapping_show_although_they_leave_no_trace_in_the_times(fo
         assert view[:5] == b"ended"  # at once
     assert (out / "mapped").read_bytes()[:5] == b"ended"
     (out / "mapped").unlink()
+
+
+def test_a_mapping_that_leaves_no_trace_at_all_is_seen_too(folder, job):
+    path = folder / "output/state"
+    path.write_text("before")
+    assert job.tell("look_first", "state") == "before"
+    assert path.read_text() == "before"
+    times = path.stat()
+    job.tell("store", "state", 0, "during")
+    soon(lambda: path.read_text() == "during")
+    job.end(["store", "state", 0, "ended!"])
+    assert path.read_text() == "ended!"
+    assert (path.stat().st_mtime_ns, path.stat().st_ctime_ns) == (times.st_mtime_ns, times.st_ctime_ns)  # else this tests nothing
+    path.unlink()
 
 
 # --- from the job to the user, when it has ended ------------------------------------------------------------------

@@ -1,7 +1,6 @@
 """Locks of files are known to every mount of a folder and to jobs, waiting for them can be interrupted, and a client that
 dies leaves none."""
 
-import errno
 import fcntl
 import json
 import os
@@ -23,7 +22,7 @@ print("held", flush=True)
 sys.stdin.readline()
 """
 POSIX, BSD = "fcntl.lockf(held, fcntl.LOCK_EX, 10, 5)", "fcntl.flock(held, fcntl.LOCK_EX)"
-OFD_GETLK = 36
+OFD_SETLK = 37
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +113,34 @@ def test_any_close_ends_a_programs_posix_locks(folder, second, file):
             fcntl.lockf(theirs, fcntl.LOCK_EX | fcntl.LOCK_NB)
         open(folder / file).close()
         fcntl.lockf(theirs, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_who_closes_a_file_and_locks_it_again_does_not_meet_himself(folder, file):
+    for _ in range(300):
+        with open(folder / file, "r+") as mine:
+            fcntl.flock(mine, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_a_lock_of_an_open_file_ends_with_its_last_close(folder, second, file):
+    whole = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+    mine, theirs = open(folder / file, "r+"), open(second / file, "r+")
+    fcntl.fcntl(mine, OFD_SETLK, whole)
+    with pytest.raises(BlockingIOError):
+        fcntl.fcntl(theirs, OFD_SETLK, whole)
+    copy = os.dup(mine.fileno())
+    mine.close()
+    with pytest.raises(BlockingIOError):
+        fcntl.fcntl(theirs, OFD_SETLK, whole)
+    os.close(copy)
+
+    def taken():
+        try:
+            fcntl.fcntl(theirs, OFD_SETLK, whole)
+            return True
+        except BlockingIOError:
+            return False
+    laboratory.wait_for(taken)  # its kernel tells of the close when it comes to it
+    theirs.close()
 
 
 def test_a_database_on_two_mounts_loses_nothing(folder, second):

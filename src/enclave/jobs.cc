@@ -64,7 +64,7 @@ Result<JobView> JobTable::start(const ClientId& client, const PostedJob& posted)
   forget_oldest(client);
   auto number = ++started_;
   // Without its server a share is still there for the job; only its mounts are not.
-  if (auto watched = shares_.begin_job(client, number); !watched)
+  if (auto watched = shares_.begin_job(client, number, !order.writes.view().empty()); !watched)
     log_.warning("watch a share: {}", watched.error().message());
   auto started = monitor_.start_job(client, order);
   if (!started) {

@@ -150,7 +150,7 @@ Status ShareServers::add_lane(const LaneRight& right, const sys::Fd& connection)
   auto kind = right.purpose == LanePurpose::requests ? share::ControlKind::add_lane
                                                      : share::ControlKind::add_notifier;
   int fd = connection.get();
-  share::ControlMessage message{.kind = kind, .exclusive = right.exclusive, .session = right.session};
+  share::ControlMessage message{.kind = kind, .flag = right.exclusive ? 1U : 0U, .session = right.session};
   TRY(ask(*server, message, {&fd, 1}));
   return {};
 }
@@ -194,9 +194,10 @@ ShareServers::Totals ShareServers::totals() {
   return out;
 }
 
-Status ShareServers::begin_job(const ClientId& client, std::uint64_t job) {
+Status ShareServers::begin_job(const ClientId& client, std::uint64_t job, bool writes_all) {
   auto server = TRY(find(client));
-  TRY(ask(*server, {.kind = share::ControlKind::begin_job, .session = job}, {}));
+  TRY(ask(*server, {.kind = share::ControlKind::begin_job, .flag = writes_all ? 1U : 0U, .session = job},
+          {}));
   return {};
 }
 

@@ -60,8 +60,8 @@ class ShareServers {
   bool known(const ClientId& client);
   Status add_lane(const LaneRight& right, const sys::Fd& connection);
   // While a job runs, what changes in its client's share is pushed to the client's kernels. `job`: a number
-  // that no other running job has.
-  Status begin_job(const ClientId& client, std::uint64_t job);
+  // that no other running job has. `writes_all`: it may write elsewhere than to output/.
+  Status begin_job(const ClientId& client, std::uint64_t job, bool writes_all);
   // Returns when the client's kernels have been told of all that the job has changed.
   Status end_job(const ClientId& client, std::uint64_t job);
   // conflict: a mount has the share to itself, or wants to while there is another.

@@ -116,14 +116,14 @@ int run_server(sys::MessageSocket control, sys::Dir root, ServerOptions options)
     if (fds->size() != (adds ? 1U : 0U)) {
       reply.status = ControlStatus::invalid;
     } else if (message.kind == ControlKind::add_lane) {
-      reply.status = sessions.add_lane(message.session, message.exclusive == 1, std::move(fds->front()));
+      reply.status = sessions.add_lane(message.session, message.flag == 1, std::move(fds->front()));
       invalidator.look();
     } else if (message.kind == ControlKind::add_notifier) {
       reply.status = sessions.add_notifier(message.session, std::move(fds->front()));
     } else if (message.kind == ControlKind::stats) {
       sessions.count(reply);
     } else if (message.kind == ControlKind::begin_job) {
-      reply.status = sessions.begin_job(message.session);
+      reply.status = sessions.begin_job(message.session, message.flag == 1);
       invalidator.look();
     } else if (message.kind != ControlKind::invalidate && message.kind != ControlKind::end_job) {
       reply.status = ControlStatus::invalid;

@@ -21,8 +21,10 @@ enum class ControlKind : std::uint32_t {
 
 struct ControlMessage {
   ControlKind kind = ControlKind::stats;
-  std::uint32_t exclusive = 0;  // of add_lane: 1 if this mount wants the share to itself
-  std::uint64_t id = 0;         // of the caller's choice
+  // Of add_lane: 1 if this mount wants the share to itself. Of begin_job: 1 if it may write elsewhere than to
+  // output/.
+  std::uint32_t flag = 0;
+  std::uint64_t id = 0;  // of the caller's choice
   std::uint64_t session =
       0;  // which mount a lane belongs to: the caller's number. A mount ends with its last lane
 };

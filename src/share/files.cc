@@ -143,7 +143,9 @@ Outcome<void> FileSystem::run(const Caller& caller, const fuse::Write& in, Reply
 }
 
 Outcome<void> FileSystem::run(const Caller& caller, const fuse::Release& in, ReplyBody&) {
-  return handles_.remove_file(in.handle, caller.nodeid);
+  TRY(handles_.remove_file(in.handle, caller.nodeid));
+  locks_.release(in.handle);
+  return {};
 }
 
 Outcome<void> FileSystem::run(const Caller& caller, const fuse::Fsync& in, ReplyBody&) {

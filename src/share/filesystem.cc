@@ -84,6 +84,7 @@ void FileSystem::know(const Company& company) {
   other_mounts_ = company.mounts > 1;
   inodes_.set_limit(max_inodes_ / company.mounts);
   jobs_since_ = company.jobs_since;
+  jobs_write_all_ = company.jobs_write_all;
 }
 
 std::uint64_t FileSystem::lifetime() const {
@@ -258,7 +259,10 @@ bool FileSystem::still_leads(const Entry& entry, const Inode& inode) const {
 }
 
 bool FileSystem::up_to_date(const Inode& inode, const struct stat& info) const {
-  if (S_ISREG(info.st_mode) && changed_at(info) >= jobs_since_) return false;
+  // A job that has a file mapped changes it without a trace.
+  bool jobs_run = S_ISREG(info.st_mode) && jobs_since_ != kNever;
+  if (jobs_run && (jobs_write_all_ || changed_at(info) >= jobs_since_)) return false;
+  if (jobs_run && inodes_.may_be_below(inode, kJobOutput)) return false;
   return inodes_.unchanged(inode, info);
 }
 
@@ -268,7 +272,7 @@ void FileSystem::add_changes(Inode& inode, std::vector<Bytes>& out) {
   bool changed = !up_to_date(inode, info);
   if (changed) {
     out.push_back(fuse::encode_inval_inode(inode.id));
-    inodes_.tell(inode, info);
+    inodes_.renew(inode, info);
   }
   // The writeback cache believes the server of an inode that is new to it, and of no other: a changed file
   // loses its names, so that it is looked up anew.

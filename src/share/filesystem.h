@@ -162,6 +162,7 @@ class FileSystem {
   const std::size_t max_inodes_;  // of all mounts together
   std::atomic<bool> other_mounts_{false};
   std::atomic<std::int64_t> jobs_since_{kNever};
+  std::atomic<bool> jobs_write_all_{false};
   std::atomic<std::chrono::steady_clock::time_point> removed_{};  // when a name was last removed
 };
 

@@ -24,6 +24,13 @@ bool same_time(const timespec& a, const timespec& b) {
   return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
 }
 
+// Whether the last change was so long ago that another one would have another time.
+bool quiet_since(const struct stat& info) {
+  timespec now{};
+  ::clock_gettime(CLOCK_REALTIME_COARSE, &now);
+  return nanoseconds(now) - nanoseconds(info.st_ctim) > kSettleNanoseconds;
+}
+
 }  // namespace
 
 InodeTable::InodeTable(sys::Fd root, const struct stat& info, std::size_t limit)
@@ -70,12 +77,26 @@ void InodeTable::forget_all() {
   by_number_ = {{root_->number, root_}};
 }
 
+// The client's kernel compares times of modification and sizes with those it has, and drops its pages if they
+// differ. Where they do not, although something changed, its pages stay, and are believed no more than
+// before.
 void InodeTable::tell(Inode& inode, const struct stat& info) {
-  timespec now{};
-  ::clock_gettime(CLOCK_REALTIME_COARSE, &now);
+  bool quiet = quiet_since(info);
   std::lock_guard lock(mutex_);
-  inode.told_ = {.attributes = info,
-                 .settled = nanoseconds(now) - nanoseconds(info.st_ctim) > kSettleNanoseconds};
+  auto& told = inode.told_;
+  const auto& before = told.attributes;
+  bool same = same_time(before.st_ctim, info.st_ctim);
+  bool noticed = !same_time(before.st_mtim, info.st_mtim) || before.st_size != info.st_size;
+  bool settled = quiet;
+  if (told.once && same) settled = told.settled;
+  if (told.once && !same && !noticed) settled = false;
+  told = {.attributes = info, .settled = settled, .once = true};
+}
+
+void InodeTable::renew(Inode& inode, const struct stat& info) {
+  bool quiet = quiet_since(info);
+  std::lock_guard lock(mutex_);
+  inode.told_ = {.attributes = info, .settled = quiet, .once = true};
 }
 
 bool InodeTable::unchanged(const Inode& inode, const struct stat& info) const {
@@ -114,6 +135,23 @@ void InodeTable::unname(Inode& inode, NodeId parent, std::string_view name) {
 std::vector<Entry> InodeTable::entries(const Inode& inode) const {
   std::lock_guard lock(mutex_);
   return inode.entries_;
+}
+
+bool InodeTable::may_be_below(const Inode& inode, std::string_view top) const {
+  std::lock_guard lock(mutex_);
+  std::vector<const Inode*> ways{&inode};
+  for (std::size_t at = 0; at < ways.size() && at < kMaxDepth; ++at) {
+    if (ways[at]->entries_.empty()) return true;
+    for (const auto& entry : ways[at]->entries_) {
+      if (entry.parent == FUSE_ROOT_ID) {
+        if (entry.name == top) return true;
+        continue;
+      }
+      auto above = by_node_.find(entry.parent);
+      if (above != by_node_.end()) ways.push_back(above->second.get());
+    }
+  }
+  return ways.size() >= kMaxDepth;
 }
 
 // The shortest way up: breadth first.

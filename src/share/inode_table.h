@@ -22,7 +22,10 @@ using NodeId = std::uint64_t;
 // The attributes that the client was last told, to find out what changed behind its back.
 struct Told {
   struct stat attributes{};
-  bool settled = false;  // the last change was long enough before, so that another one would show in ctime
+  // The last change was long enough before, so that another one would show in ctime; and what the client has
+  // of the contents is not older.
+  bool settled = false;
+  bool once = false;
 };
 
 // A name that leads the client to an inode.
@@ -66,7 +69,10 @@ class InodeTable {
   void forget(NodeId node, std::uint64_t count);
   void forget_all();
 
+  // The client gets these attributes.
   void tell(Inode& inode, const struct stat& info);
+  // The client is told to drop what it has of the inode, and may believe these attributes from then on.
+  void renew(Inode& inode, const struct stat& info);
   bool unchanged(const Inode& inode, const struct stat& info) const;
   // Remembers that the client reaches the inode by this name. Past the limit the oldest name of a file gives
   // way; of a link every name must be known, so that one more is refused: false.
@@ -74,6 +80,8 @@ class InodeTable {
   void unname(Inode& inode, NodeId parent, std::string_view name);
   std::vector<Entry> entries(const Inode& inode) const;
 
+  // Whether the inode may be below that directory of the root: no name says that it is elsewhere.
+  bool may_be_below(const Inode& inode, std::string_view top) const;
   // How few directories may stand between this one and the root in the eyes of the client's kernel, which
   // keeps a directory where it was last told, or where its programs stand. As many as can be, if the client
   // does not know it.

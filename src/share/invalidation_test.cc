@@ -179,6 +179,46 @@ TEST_F(InvalidationTest, AFileThatChangedDuringAJobIsNeverBelieved) {
   EXPECT_TRUE(keeps_cache(during));
 }
 
+// One that reads a mapped page first leaves no trace even of its first store.
+TEST_F(InvalidationTest, WhatAJobMayWriteIsNeverBelievedWhileItRuns) {
+  std::filesystem::create_directories(root / "output/deep");
+  std::filesystem::create_directory(root / "dataset");
+  write_text(root / "output/deep/f", "content");
+  write_text(root / "dataset/f", "content");
+  wait_for_tick();
+  auto output = node_of("f", node_of("deep", node_of("output")));
+  auto dataset = node_of("f", node_of("dataset"));
+  changes();
+  server_->know({.jobs_since = now() + 1'000'000'000});
+  EXPECT_EQ(inodes_of(changes()), 1);
+  EXPECT_FALSE(keeps_cache(output));
+  EXPECT_TRUE(keeps_cache(dataset));
+  server_->know({.jobs_since = now() + 1'000'000'000, .jobs_write_all = true});
+  EXPECT_EQ(inodes_of(changes()), 2);
+  server_->know({});
+  EXPECT_EQ(inodes_of(changes()), 0);
+}
+
+// The client's kernel sees no difference, and keeps pages that are older.
+TEST_F(InvalidationTest, ATimePutBackHidesNothing) {
+  write_text(root / "f", "older content");
+  struct stat before{};
+  ASSERT_EQ(::stat((root / "f").c_str(), &before), 0);
+  wait_for_tick();
+  auto node = node_of("f");
+  changes();
+  EXPECT_TRUE(keeps_cache(node));
+  write_text(root / "f", "other content");
+  timespec times[2] = {before.st_atim, before.st_mtim};
+  ASSERT_EQ(::utimensat(AT_FDCWD, (root / "f").c_str(), times, 0), 0);
+  wait_for_tick();
+  EXPECT_EQ(ask(FUSE_GETATTR, node, with(fuse_getattr_in{})).error,
+            0);  // the client looks, and sees nothing new
+  EXPECT_FALSE(keeps_cache(node));
+  EXPECT_EQ(inodes_of(changes()), 1);
+  EXPECT_TRUE(keeps_cache(node));
+}
+
 TEST_F(InvalidationTest, MountsShareTheInodesThatCanBeKnown) {
   stop();
   start({.max_inodes = 8});

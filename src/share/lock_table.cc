@@ -36,7 +36,7 @@ Outcome<LockTable::Held*> LockTable::hold(const InodePtr& inode, std::uint64_t o
   if (auto known = held_.find(key); known != held_.end()) return &known->second;
   if (held_.size() >= max_owners_) return refuse(ENOLCK);
   auto fd = TRY(open());
-  return &held_.emplace(key, Held{inode, std::move(fd), 0, {}}).first->second;
+  return &held_.emplace(key, Held{inode, std::move(fd), 0, 0, {}}).first->second;
 }
 
 void LockTable::let_go(const Key& key) {
@@ -46,8 +46,8 @@ void LockTable::let_go(const Key& key) {
   held_.erase(known);
 }
 
-Outcome<void> LockTable::set(const InodePtr& inode, std::uint64_t owner, const fuse_file_lock& lock,
-                             const Open& open) {
+Outcome<void> LockTable::set(const InodePtr& inode, std::uint64_t owner, std::uint64_t handle,
+                             const fuse_file_lock& lock, const Open& open) {
   std::lock_guard guard(mutex_);
   Key key{inode->id, owner};
   if (lock.type == F_UNLCK && !held_.contains(key)) return {};
@@ -63,6 +63,7 @@ Outcome<void> LockTable::set(const InodePtr& inode, std::uint64_t owner, const f
   ranges_ -= held->ranges.size();
   held->ranges.set(lock.start, lock.end, lock.type);
   ranges_ += held->ranges.size();
+  held->handle = handle;
   held->pid = lock.pid;
   if (held->ranges.empty()) let_go(key);
   return {};
@@ -97,6 +98,18 @@ Outcome<fuse_file_lock> LockTable::test(const InodePtr& inode, std::uint64_t own
 void LockTable::drop(NodeId node, std::uint64_t owner) {
   std::lock_guard guard(mutex_);
   let_go({node, owner});
+}
+
+void LockTable::release(std::uint64_t handle) {
+  std::lock_guard guard(mutex_);
+  for (auto at = held_.begin(); at != held_.end();) {
+    if (at->second.handle != handle) {
+      ++at;
+      continue;
+    }
+    ranges_ -= at->second.ranges.size();
+    at = held_.erase(at);
+  }
 }
 
 void LockTable::clear() {

@@ -23,13 +23,17 @@ class LockTable {
 
   // `lock` is a range that the decoder has checked; `pid` as the client gave it. EAGAIN: another owner's lock
   // is in the way. ENOLCK: one of the limits.
-  Outcome<void> set(const InodePtr& inode, std::uint64_t owner, const fuse_file_lock& lock, const Open& open);
+  Outcome<void> set(const InodePtr& inode, std::uint64_t owner, std::uint64_t handle,
+                    const fuse_file_lock& lock, const Open& open);
   // What would be in that lock's way; type F_UNLCK: nothing. Its pid is the client's own number for its own
   // programs, 0 for other mounts and jobs.
   Outcome<fuse_file_lock> test(const InodePtr& inode, std::uint64_t owner, const fuse_file_lock& lock,
                                const Open& open);
   // The owner closed the file, which ends all of their locks in it (POSIX, fcntl()).
   void drop(NodeId node, std::uint64_t owner);
+  // The handle is closed for the last time. Its owners have dropped theirs, but for those of open file
+  // descriptions (F_OFD_SETLK), of which the kernel tells nothing else.
+  void release(std::uint64_t handle);
   void clear();
   std::size_t size() const;  // locked ranges of all owners
 
@@ -37,6 +41,7 @@ class LockTable {
   struct Held {
     InodePtr inode;  // pinned: its number is in the key
     sys::Fd fd;
+    std::uint64_t handle = 0;  // through which it was last locked
     std::uint32_t pid = 0;
     LockRanges ranges;
   };

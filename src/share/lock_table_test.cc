@@ -138,6 +138,21 @@ TEST_F(LockTest, WholeFilesAreLockedByTheirHandle) {
   EXPECT_EQ(set(2, F_WRLCK, 0, kEnd, 0, FUSE_LK_FLOCK).error, 0);
 }
 
+// The kernel tells of a close with another owner than that of an open file description's lock.
+TEST_F(LockTest, TheLastCloseOfAHandleEndsWhatItLocked) {
+  auto other = open(node, O_RDWR);
+  EXPECT_EQ(set(1, F_WRLCK, 0, 9).error, 0);
+  std::swap(handle, other);
+  EXPECT_EQ(set(2, F_WRLCK, 10, 19).error, 0);
+  std::swap(handle, other);
+  flush(77);
+  EXPECT_TRUE(locked_for_others(F_WRLCK, 0, 10));
+  EXPECT_EQ(ask(FUSE_RELEASE, node, with(fuse_release_in{.fh = handle})).error, 0);
+  EXPECT_FALSE(locked_for_others(F_WRLCK, 0, 10));
+  EXPECT_TRUE(locked_for_others(F_WRLCK, 10, 10));
+  EXPECT_EQ(server_->stats().locks, 1U);
+}
+
 TEST_F(LockTest, ADeadClientLeavesNone) {
   EXPECT_EQ(set(1, F_WRLCK).error, 0);
   EXPECT_EQ(set(1, F_WRLCK, 0, kEnd, 0, FUSE_LK_FLOCK).error, 0);

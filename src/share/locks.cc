@@ -25,7 +25,8 @@ Outcome<void> FileSystem::run(const Caller& caller, const fuse::SetLock& in, Rep
   if (in.whole_file) {
     if (::flock(file->fd.get(), flock_operation(in.in.lk.type)) != 0) return refuse_errno();
   } else {
-    TRY(locks_.set(file->inode, in.in.owner, in.in.lk, [&] { return reopen_for_locks(*file->inode); }));
+    TRY(locks_.set(file->inode, in.in.owner, in.in.fh, in.in.lk,
+                   [&] { return reopen_for_locks(*file->inode); }));
   }
   bool taken = in.in.lk.type != F_UNLCK;
   bool shared = other_mounts_ || jobs_since_ != kNever;

@@ -23,6 +23,11 @@ namespace {
 constexpr std::chrono::milliseconds kShortestPause{1};
 constexpr std::chrono::milliseconds kLongestPause{32};
 
+// A BSD lock ends with a file's RELEASE, which the kernel sends when it comes to it: who closes a file and
+// locks it again must not meet himself. So long a lock is asked for again even where the caller does not
+// wait.
+constexpr std::chrono::milliseconds kReleaseTime{20};
+
 // A descriptor of its own for a lane: the kernel then keeps its requests apart. Old kernels share the first
 // one.
 sys::Fd clone_device(int device) {
@@ -34,6 +39,13 @@ sys::Fd clone_device(int device) {
 
 int error_of(ByteView reply) {
   return -fuse::load<fuse_out_header>(reply).error;
+}
+
+bool is_flock(ByteView request) {
+  constexpr auto kAt = sizeof(fuse_in_header);
+  return fuse::load<fuse_in_header>(request).opcode == FUSE_SETLK &&
+         request.size() >= kAt + sizeof(fuse_lk_in) &&
+         (fuse::load<fuse_lk_in>(request, kAt).lk_flags & FUSE_LK_FLOCK) != 0;
 }
 
 bool is_lock(std::uint32_t opcode) {
@@ -130,14 +142,21 @@ void PumpLane::handle(MutableByteView request) {
     return;
   }
   prepare(request);
-  if (header.opcode != FUSE_SETLKW) return exchange(fuse::outstanding_of(request), request);
+  if (header.opcode == FUSE_SETLKW) return wait_for_lock(request, Clock::time_point::max());
+  if (is_flock(request)) return wait_for_lock(request, Clock::now() + kReleaseTime);
+  exchange(fuse::outstanding_of(request), request);
+}
+
+void PumpLane::wait_for_lock(MutableByteView request, Clock::time_point until) {
+  auto header = fuse::load<fuse_in_header>(request);
   if (!run_.locks().begin_wait(header.unique)) return answer_error(header.unique, ENOLCK);
   header.opcode = FUSE_SETLK;
   fuse::store(request, header);
   exchange_waiting({.request = to_bytes(request),
                     .outstanding = fuse::outstanding_of(request),
                     .next = {},
-                    .pause = kShortestPause});
+                    .pause = kShortestPause,
+                    .until = until});
 }
 
 // The errno value of an answer that needs no enclave, 0 for success; -1: it needs one.
@@ -186,8 +205,6 @@ void PumpLane::exchange(const fuse::Outstanding& outstanding, ByteView request) 
 void PumpLane::finish(const fuse::Outstanding& outstanding, ByteView request, MutableByteView reply) {
   if (options_.traffic != nullptr) count(outstanding, reply);
   if (is_lock(outstanding.opcode) && error_of(reply) == 0) {
-    // Before the kernel knows: the close may come at once, on another lane.
-    run_.locks().note_locked(fuse::load<fuse_in_header>(request).nodeid);
     if (outstanding.opcode == FUSE_SETLK) return grant(request, reply);
     auto out = fuse::load<fuse_lk_out>(reply, sizeof(fuse_out_header));
     out.lk.pid = run_.locks().pid_of(out.lk.pid);
@@ -197,6 +214,10 @@ void PumpLane::finish(const fuse::Outstanding& outstanding, ByteView request, Mu
 }
 
 void PumpLane::grant(ByteView request, ByteView reply) {
+  // Before the kernel knows: the close may come at once, on another lane.
+  auto lock = fuse::load<fuse_lk_in>(request, sizeof(fuse_in_header));
+  if (lock.lk.type != F_UNLCK && !is_flock(request))
+    run_.locks().note_locked(fuse::load<fuse_in_header>(request).nodeid);
   auto header = fuse::load<fuse_out_header>(reply);
   bool shared = fuse::load<fuse::LockGranted>(reply, sizeof header).shared == 1;
   header.len = sizeof header;
@@ -219,7 +240,7 @@ void PumpLane::exchange_waiting(Waiting waiting) {
     run_.fail_with(std::move(reply).error());
     return end(EIO);
   }
-  if (error_of(*reply) != EAGAIN) {
+  if (error_of(*reply) != EAGAIN || Clock::now() >= waiting.until) {
     run_.locks().end_wait(unique);
     return finish(waiting.outstanding, waiting.request, *reply);
   }

@@ -22,12 +22,13 @@ class PumpLane {
 
  private:
   using Clock = std::chrono::steady_clock;
-  // A request for a lock that somebody else holds, to be asked again.
+  // A request for a lock that somebody else holds, to be asked again, for ever or for a while.
   struct Waiting {
     Bytes request;
     fuse::Outstanding outstanding;
     Clock::time_point next;
     std::chrono::milliseconds pause;
+    Clock::time_point until = Clock::time_point::max();
   };
 
   PumpLane(int device, sys::Stream& stream, const PumpOptions& options, PumpRun& run);
@@ -44,7 +45,7 @@ class PumpLane {
   void grant(ByteView request, ByteView reply);
   void exchange(const fuse::Outstanding& outstanding, ByteView request);
 
-  bool may_wait(MutableByteView request, const fuse_in_header& header);
+  void wait_for_lock(MutableByteView request, Clock::time_point until);
   void exchange_waiting(Waiting waiting);
   void ask_again();
 

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <limits>
 #include <memory>
+#include <string_view>
 
 #include "base/bytes.h"
 #include "fuse/limits.h"
@@ -32,6 +33,7 @@ struct ServerOptions {
   std::size_t max_lock_owners = kMaxLockOwners;
 };
 
+inline constexpr std::string_view kJobOutput = "output";  // the directory of a share that jobs write to
 inline constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::max();
 
 // Who else changes the share while a mount of it is in use.
@@ -39,9 +41,11 @@ struct Company {
   // Where there are several, names and attributes are good for one use, for another mount may change them at
   // any moment; and each may remember its part of the inodes.
   std::size_t mounts = 1;
-  // Since when jobs run, in nanoseconds of CLOCK_REALTIME. A file that has changed since may be mapped by a
-  // job, and then goes on changing without a trace in its times: no copy of its contents is believed.
+  // Since when jobs run, in nanoseconds of CLOCK_REALTIME. A job may have a file mapped, and then changes it
+  // without a trace in its times: no copy of the contents is believed of a file in kJobOutput, or of one that
+  // changed since.
   std::int64_t jobs_since = kNever;
+  bool jobs_write_all = false;  // one of them may write elsewhere as well
 };
 
 struct ServerStats {

@@ -131,12 +131,12 @@ std::vector<std::shared_ptr<Server>> Sessions::servers() {
   return out;
 }
 
-ControlStatus Sessions::begin_job(std::uint64_t number) {
+ControlStatus Sessions::begin_job(std::uint64_t number, bool writes_all) {
   std::lock_guard lock(mutex_);
   if (jobs_.size() >= kMaxWatchedJobs || jobs_.contains(number)) return ControlStatus::full;
   timespec now{};
   ::clock_gettime(CLOCK_REALTIME_COARSE, &now);
-  jobs_.emplace(number, now.tv_sec * 1'000'000'000LL + now.tv_nsec);
+  jobs_.emplace(number, RunningJob{now.tv_sec * 1'000'000'000LL + now.tv_nsec, writes_all});
   tell_company();
   return ControlStatus::ok;
 }
@@ -149,7 +149,10 @@ void Sessions::end_job(std::uint64_t number) {
 
 void Sessions::tell_company() {
   Company company{.mounts = std::max<std::size_t>(sessions_.size(), 1)};
-  for (const auto& [number, began] : jobs_) company.jobs_since = std::min(company.jobs_since, began);
+  for (const auto& [number, job] : jobs_) {
+    company.jobs_since = std::min(company.jobs_since, job.since);
+    company.jobs_write_all = company.jobs_write_all || job.writes_all;
+  }
   for (const auto& [number, session] : sessions_) session.server->know(company);
 }
 

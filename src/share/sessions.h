@@ -22,7 +22,7 @@ class Sessions {
 
   ControlStatus add_lane(std::uint64_t number, bool exclusive, sys::Fd socket);
   ControlStatus add_notifier(std::uint64_t number, sys::Fd socket);
-  ControlStatus begin_job(std::uint64_t number);
+  ControlStatus begin_job(std::uint64_t number, bool writes_all);
   // After the last invalidation of that job's changes.
   void end_job(std::uint64_t number);
   // Tells every mount what has changed. unconfirmed: one of them did not answer by the deadline.
@@ -55,7 +55,11 @@ class Sessions {
   sys::Dir root_;
   ServerOptions options_;
   std::map<std::uint64_t, Session> sessions_;
-  std::map<std::uint64_t, std::int64_t> jobs_;  // since when each runs: nanoseconds of CLOCK_REALTIME
+  struct RunningJob {
+    std::int64_t since;  // nanoseconds of CLOCK_REALTIME
+    bool writes_all;
+  };
+  std::map<std::uint64_t, RunningJob> jobs_;
   std::list<Lane> lanes_;
   ServerStats ended_;  // of mounts that are no more
 };
