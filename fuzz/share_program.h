@@ -3,13 +3,15 @@
 //   step       = what fields…                      what: 1 byte
 //     what < c0   a FUSE request, opcode kOpcodes[what % their number]; node, then the fields of its struct
 //     what < f0   the job does kJob[what % 12]: path, and another path, number or target
-//     otherwise   length (1 byte), then so many bytes as a message
+//     what < fe   length (1 byte), then so many bytes as a message
+//     otherwise   who else uses the share, from here on: bit 0 another mount, bit 1 a job
 //   node, handle = 1 byte: one of those that the server gave out; e0 and above: 8 bytes follow
 //   name, path   = 1 byte: one of a pool; of names, e0 and above: length (1 byte), bytes
 //   number       = 1 byte: one of kEdges; e0 and above: 8 bytes follow
 #pragma once
 
 #include <linux/fuse.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <array>
@@ -17,6 +19,7 @@
 #include <string>
 
 #include "base/bytes.h"
+#include "fuse/protocol.h"
 
 namespace cloister::share_fuzz {
 
@@ -32,7 +35,8 @@ inline constexpr std::uint32_t kOpcodes[] = {FUSE_LOOKUP,          FUSE_FORGET, 
                                              FUSE_READDIR,         FUSE_READDIRPLUS, FUSE_RELEASEDIR,
                                              FUSE_FSYNCDIR,        FUSE_FALLOCATE,   FUSE_LSEEK,
                                              FUSE_COPY_FILE_RANGE, FUSE_DESTROY,     FUSE_FLUSH,
-                                             FUSE_GETLK,           FUSE_IOCTL};
+                                             FUSE_GETLK,           FUSE_SETLK,       FUSE_SETLKW,
+                                             fuse::kOpStatx,       FUSE_IOCTL};
 inline const std::array<std::string, 14> kNames = {"a",
                                                    "b",
                                                    "d",
@@ -71,7 +75,13 @@ inline constexpr std::uint64_t kEdges[] = {0,
                                            (1ULL << 63) - 1,
                                            1ULL << 63,
                                            ~0ULL - 1,
-                                           ~0ULL};
+                                           ~0ULL,
+                                           3,
+                                           17,
+                                           S_IFIFO | 0600,
+                                           S_IFSOCK | 0600,
+                                           S_IFCHR | 0600,
+                                           S_IFBLK | 0600};
 
 class Program {
  public:

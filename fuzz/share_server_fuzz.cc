@@ -1,7 +1,8 @@
 // A hostile client and a hostile job against one server, as the input says (share_program.h).
 // What ends a run: a change of what lies beside the share, or its content in a reply; a reply that the
-// client's own check refuses; more inodes or handles than allowed; anything left after DESTROY; a leaked
-// descriptor.
+// client's own check refuses; more inodes or handles than allowed; a POSIX lock that is granted or refused
+// against share_locks.h; a device, or a job's fifo or socket in a reply; anything left after DESTROY; a
+// leaked descriptor.
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/mount.h>
@@ -13,12 +14,14 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "fuse/reply_check.h"
 #include "fuse/wire.h"
 #include "share/server.h"
+#include "share_locks.h"
 #include "share_program.h"
 
 namespace {
@@ -31,6 +34,7 @@ constexpr share::ServerOptions limits() {
   share::ServerOptions out;
   out.max_inodes = 12;  // within reach of a short program
   out.max_handles = 5;
+  out.max_lock_owners = 3;
   return out;
 }
 
@@ -70,7 +74,9 @@ struct stat look(const std::string& path) {
 class Attack {
  public:
   explicit Attack(ByteView bytes) : program_(bytes), reply_(room().data(), room().size()) {
-    server_ = share::Server::create(sys::Dir::open(base + "/share").value(), limits()).value();
+    auto options = limits();
+    options.exclusive = bytes.size() % 2 == 1;  // the one choice that is made before the first step
+    server_ = share::Server::create(sys::Dir::open(base + "/share").value(), std::move(options)).value();
   }
   void run() {
     for (std::size_t step = 0; step < kMaxSteps && !program_.ended(); ++step) {
@@ -80,14 +86,18 @@ class Attack {
         ask(opcode, program_.one_of(nodes_), body_of(opcode));
       } else if (what < 0xf0) {
         act_as_job(what % 12);
-      } else {
+      } else if (what < 0xfe) {
         send(to_bytes(program_.bytes(program_.byte())));
+      } else {
+        auto who = program_.byte();
+        server_->know({.other_mounts = (who & 1) != 0, .jobs_since = (who & 2) != 0 ? 0 : share::kNever});
       }
       auto stats = server_->stats();
       if (stats.inodes > limits().max_inodes || stats.handles > limits().max_handles) violated("a limit");
     }
     ask(FUSE_DESTROY, FUSE_ROOT_ID, {});
-    if (server_->stats().inodes != 1 || server_->stats().handles != 0) violated("something outlives DESTROY");
+    auto stats = server_->stats();
+    if (stats.inodes != 1 || stats.handles != 0 || stats.locks != 0) violated("something outlives DESTROY");
   }
 
  private:
@@ -114,7 +124,27 @@ class Attack {
     auto body = reply.subspan(sizeof(fuse_out_header));
     if (holds(body, secret)) violated("the canary's content is told");
     if (outstanding.opcode == FUSE_READLINK) check_target(body);
+    check_locks(message, -fuse::load<fuse_out_header>(reply).error, body);
     if (!body.empty()) learn(outstanding.opcode, body);
+    // It may have been made and is only not told: for lack of a number to give.
+    if (outstanding.opcode == FUSE_MKNOD && body.empty()) made_untold_ = true;
+  }
+  void check_locks(ByteView request, int error, ByteView body) {
+    auto header = fuse::load<fuse_in_header>(request);
+    auto in = request.subspan(sizeof header);
+    if (header.opcode == FUSE_DESTROY && error == 0) return locks_.clear();
+    if (header.opcode == FUSE_FLUSH && error == 0)
+      return locks_.closed(header.nodeid, fuse::load<fuse_flush_in>(in).lock_owner);
+    bool sets = header.opcode == FUSE_SETLK;
+    if (!sets && header.opcode != FUSE_GETLK) return;
+    if (error != 0 && !(sets && error == EAGAIN)) return;
+    auto asked = fuse::load<fuse_lk_in>(in);
+    if (asked.lk_flags != 0) return;  // flock(2)'s are not modelled
+    bool refused = sets ? error == EAGAIN : fuse::load<fuse_lk_out>(body).lk.type != F_UNLCK;
+    bool in_the_way = locks_.knows(header.nodeid) && asked.lk.type != F_UNLCK &&
+                      locks_.conflicts(header.nodeid, asked.owner, asked.lk);
+    if (locks_.knows(header.nodeid) && refused != in_the_way) violated("a lock is another owner's");
+    if (sets && error == 0) locks_.granted(header.nodeid, asked.owner, asked.lk);
   }
   static void check_target(ByteView target) {
     for (std::size_t i = kNeverTold; i < std::size(kJobTargets); ++i) {
@@ -129,7 +159,14 @@ class Attack {
     bool creates = opcode == FUSE_CREATE || opcode == FUSE_TMPFILE;
     bool names = opcode == FUSE_LOOKUP || opcode == FUSE_MKNOD || opcode == FUSE_MKDIR ||
                  opcode == FUSE_SYMLINK || opcode == FUSE_LINK;
-    if (names || creates) nodes_.push_back(fuse::load<fuse_entry_out>(body).nodeid);
+    if (names || creates) {
+      auto entry = fuse::load<fuse_entry_out>(body);
+      nodes_.push_back(entry.nodeid);
+      locks_.learn(entry.nodeid, entry.attr.ino);
+      if (opcode == FUSE_MKNOD) made_.insert(entry.attr.ino);
+      bool special = S_ISFIFO(entry.attr.mode) || S_ISSOCK(entry.attr.mode);
+      if (special && !made_untold_ && !made_.contains(entry.attr.ino)) violated("a job's fifo is told");
+    }
     if (opens || creates)
       handles_.push_back(fuse::load<fuse_open_out>(body, opens ? 0 : sizeof(fuse_entry_out)).fh);
   }
@@ -225,6 +262,18 @@ class Attack {
       case FUSE_FALLOCATE:
         return with(fuse_fallocate_in{
             .fh = handle(), .offset = in.number(), .length = in.number(), .mode = in.number32()});
+      case FUSE_FLUSH:
+        return with(fuse_flush_in{.fh = handle(), .lock_owner = in.number()});
+      case FUSE_GETLK:
+      case FUSE_SETLK:
+      case FUSE_SETLKW:
+        return with(fuse_lk_in{
+            .fh = handle(),
+            .owner = in.number(),
+            .lk = {.start = in.number(), .end = in.number(), .type = in.byte() % 4U, .pid = in.number32()},
+            .lk_flags = in.byte() % 3U});
+      case fuse::kOpStatx:
+        return with(fuse::StatxIn{});
       case FUSE_LSEEK:
         return with(fuse_lseek_in{.fh = handle(), .offset = in.number(), .whence = in.number32()});
       case FUSE_COPY_FILE_RANGE:
@@ -295,6 +344,9 @@ class Attack {
   std::unique_ptr<share::Server> server_;
   std::vector<std::uint64_t> nodes_{FUSE_ROOT_ID};
   std::vector<std::uint64_t> handles_;
+  LockModel locks_;
+  std::set<std::uint64_t> made_;  // inodes that the client made with MKNOD
+  bool made_untold_ = false;
   std::uint64_t unique_ = 0;
 };
 
@@ -336,6 +388,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     std::filesystem::remove_all(entry.path(), ignored);
   auto free_before = lowest_free_descriptor();
   Attack({data, size}).run();
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(base + "/share", ignored))
+    if (entry.is_block_file(ignored) || entry.is_character_file(ignored)) violated("a device was made");
   if (lowest_free_descriptor() != free_before) violated("a descriptor stays open");
   if (!same(look(base + "/canary"), canary_then) || !same(look(base), base_then))
     violated("what lies beside the share");

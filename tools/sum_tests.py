@@ -12,7 +12,7 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 COUNTED = {"unit": "dev.xml", "tools": "tools.xml", "e2e": "e2e.xml"}  # stage: file
-AGAIN = {"asan": "asan-ubsan.xml"}  # the same tests once more: only their failures count
+AGAIN = {"asan": "asan-ubsan.xml", "tsan": "tsan.xml"}  # the same tests once more: only their failures count
 
 
 def outcome(case):

@@ -30,6 +30,8 @@ def test_both_dialects_are_added(tmp_path):
 def test_sanitizer_run_counts_failures_only(tmp_path):
     put(tmp_path, dev=CLEAN, asan_ubsan=CTEST)
     assert sum_tests.total(tmp_path, ["asan"]) == {"passed": 1, "failed": 1, "skipped": 0}
+    put(tmp_path, tsan=CTEST)
+    assert sum_tests.total(tmp_path, ["asan", "tsan"]) == {"passed": 1, "failed": 2, "skipped": 0}
 
 
 def test_failed_stage_without_failed_test_is_one_failure(tmp_path):

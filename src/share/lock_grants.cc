@@ -22,13 +22,15 @@ void LockGrants::stop() {
 }
 
 void LockGrants::deliver(int device, std::uint64_t node, Bytes reply) {
+  // Made here: the thread below has nobody to tell that memory is short.
+  auto drop = fuse::encode_inval_inode(node);
   std::lock_guard lock(mutex_);
   if (ending_) {
     // The mount ends: what its kernel has cached goes with it.
     static_cast<void>(!::write(device, reply.data(), reply.size()));
     return;
   }
-  waiting_.push_back({device, node, std::move(reply)});
+  waiting_.push_back({device, std::move(drop), std::move(reply)});
   changed_.notify_one();
 }
 
@@ -40,9 +42,8 @@ void LockGrants::run() {
     auto grant = std::move(waiting_.front());
     waiting_.pop_front();
     lock.unlock();
-    auto drop = fuse::encode_inval_inode(grant.node);
     // Failures: the kernel does not know the node or the request any more, or the mount is gone.
-    static_cast<void>(!::write(grant.device, drop.data(), drop.size()));
+    static_cast<void>(!::write(grant.device, grant.drop.data(), grant.drop.size()));
     static_cast<void>(!::write(grant.device, grant.reply.data(), grant.reply.size()));
     lock.lock();
   }

@@ -29,7 +29,7 @@ class LockGrants {
  private:
   struct Grant {
     int device;
-    std::uint64_t node;
+    Bytes drop;
     Bytes reply;
   };
   void run();

@@ -33,6 +33,11 @@ void LockRanges::set(std::uint64_t first, std::uint64_t last, std::uint32_t type
   }
 }
 
+bool LockRanges::splits(std::uint64_t first, std::uint64_t last) const {
+  auto after = ranges_.lower_bound(first);
+  return after != ranges_.begin() && std::prev(after)->second.last > last;
+}
+
 std::optional<fuse_file_lock> LockRanges::conflict(std::uint64_t first, std::uint64_t last,
                                                    std::uint32_t type) const {
   for (const auto& [begin, rest] : ranges_) {

@@ -18,6 +18,8 @@ class LockRanges {
   // A range that an owner of another lock of this type would meet: any for F_WRLCK, a written one for
   // F_RDLCK.
   std::optional<fuse_file_lock> conflict(std::uint64_t first, std::uint64_t last, std::uint32_t type) const;
+  // Whether a lock or unlock of another type there would leave a range on either side of it.
+  bool splits(std::uint64_t first, std::uint64_t last) const;
   std::size_t size() const { return ranges_.size(); }
   bool empty() const { return ranges_.empty(); }
 

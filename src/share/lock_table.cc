@@ -50,9 +50,12 @@ Outcome<void> LockTable::set(const InodePtr& inode, std::uint64_t owner, std::ui
                              const fuse_file_lock& lock, const Open& open) {
   std::lock_guard guard(mutex_);
   Key key{inode->id, owner};
-  if (lock.type == F_UNLCK && !held_.contains(key)) return {};
-  // A lock may split the range that it falls into: two ranges more.
-  if (lock.type != F_UNLCK && ranges_ + 2 > kMaxLocks) return refuse(ENOLCK);
+  auto known = held_.find(key);
+  if (lock.type == F_UNLCK && known == held_.end()) return {};
+  // Either may split the range that it falls into: a lock makes two ranges more, an unlock one.
+  bool splits = known != held_.end() && known->second.ranges.splits(lock.start, lock.end);
+  std::size_t growth = lock.type != F_UNLCK ? 2 : splits ? 1 : 0;
+  if (growth != 0 && ranges_ + growth > kMaxLocks) return refuse(ENOLCK);
   auto* held = TRY(hold(inode, owner, open));
   auto wanted = flock_of(lock);
   if (::fcntl(held->fd.get(), F_OFD_SETLK, &wanted) != 0) {

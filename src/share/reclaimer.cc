@@ -1,5 +1,7 @@
 #include "share/reclaimer.h"
 
+#include <new>
+
 #include "share/filesystem.h"
 #include "share/notify.h"
 
@@ -44,12 +46,23 @@ void Reclaimer::run() {
     changed_.wait(lock, [this] { return wanted_ || ending_; });
     if (ending_) return;
     lock.unlock();
-    // A client that does not confirm keeps what it has, and gets ENFILE in the end.
-    auto surplus = fs_.surplus();
-    (void)notifier_.deliver(surplus, sys::Deadline::after(kPatience)).has_value();
+    bool asked = ask_to_drop();
     lock.lock();
     wanted_ = false;
-    changed_.wait_for(lock, surplus.empty() ? kRest : kPause, [this] { return ending_; });
+    changed_.wait_for(lock, asked ? kPause : kRest, [this] { return ending_; });
+  }
+}
+
+// Whether there was anything to ask for. Without memory for it there was not: the client's next request wakes
+// this again.
+bool Reclaimer::ask_to_drop() {
+  try {
+    auto surplus = fs_.surplus();
+    // A client that does not confirm keeps what it has, and gets ENFILE in the end.
+    (void)notifier_.deliver(surplus, sys::Deadline::after(kPatience)).has_value();
+    return !surplus.empty();
+  } catch (const std::bad_alloc&) {
+    return false;
   }
 }
 

@@ -27,6 +27,7 @@ class Reclaimer {
  private:
   void wake();
   void run();
+  bool ask_to_drop();
   FileSystem& fs_;
   Notifier& notifier_;
   std::mutex mutex_;

@@ -80,7 +80,7 @@ class ShareTest : public testing::Test {
     server_ = std::move(*server);
     auto pair = sys::make_socket_pair(SOCK_STREAM).value();
     lane_ = std::make_unique<sys::FdStream>(std::move(pair.first));
-    lane_->set_deadline(sys::Deadline::after(sys::seconds(10)));
+    lane_->set_deadline(sys::Deadline::after(sys::seconds(50)));  // of the whole test
     reader_ = std::make_unique<fuse::MessageReader>(*lane_, sizeof(fuse_out_header), fuse::kMaxMessage);
     thread_ = std::thread([this, fd = pair.second.release()] { server_->serve_lane(sys::Fd(fd)); });
   }
