@@ -195,15 +195,15 @@ TEST_F(HostileLocksTest, ALaneThatDiesLeavesTheMountsLocksUntilTheMountEnds) {
   EXPECT_FALSE(is_locked("f"));
 }
 
-// A file that is forgotten while it is locked stays locked, and nobody takes its number for another.
-TEST_F(HostileLocksTest, ForgettingAndReleasingALockedFileKeepsItsLock) {
+// A file that is forgotten while it is locked stays locked until its handle is closed, and nobody takes its
+// number for another.
+TEST_F(HostileLocksTest, ForgettingALockedFileKeepsItsLockAndReleasingItDoesNot) {
   EXPECT_EQ(set(f, lock(of_f, 1, F_WRLCK)), 0);
-  EXPECT_EQ(ask(FUSE_RELEASE, f, with(fuse_release_in{.fh = of_f})).error, 0);
   send(make_request(FUSE_FORGET, f, with(fuse_forget_in{.nlookup = 1})));
   EXPECT_EQ(ask(FUSE_GETATTR, f, with(fuse_getattr_in{})).error, ESTALE);
   EXPECT_TRUE(is_locked("f"));
   EXPECT_NE(node_of("f"), f);
-  EXPECT_EQ(ask(FUSE_DESTROY, 0).error, 0);
+  EXPECT_EQ(ask(FUSE_RELEASE, f, with(fuse_release_in{.fh = of_f})).error, 0);
   EXPECT_FALSE(is_locked("f"));
   EXPECT_EQ(server_->stats().locks, 0U);
 }
