@@ -14,7 +14,6 @@ namespace cloister::share {
 
 namespace {
 
-constexpr mode_t kSettableMode = 01777;
 constexpr std::uint64_t kMaxOffset = std::numeric_limits<off_t>::max();
 
 // What is kept of the client's open flags: their values are the same on every architecture. O_APPEND is

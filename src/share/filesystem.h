@@ -22,6 +22,8 @@
 
 namespace cloister::share {
 
+inline constexpr mode_t kSettableMode = 01777;  // what a client may set: never setuid or setgid
+
 // The body of a reply under construction. It is never too small: every size was bounded when the request was
 // decoded.
 class ReplyBody {

@@ -18,7 +18,7 @@ struct OpenFile {
 };
 
 // An open directory and the position of the last entry given out. What getdents64(2) returned beyond it stays
-// in `pending`, so that reading goes on where it was even if entries vanish meanwhile.
+// in `buffer`, so that reading goes on where it was even if entries vanish meanwhile.
 struct OpenDirectory {
   sys::Fd fd;
   InodePtr inode;

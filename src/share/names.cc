@@ -12,12 +12,6 @@
 
 namespace cloister::share {
 
-namespace {
-
-constexpr mode_t kSettableMode = 01777;  // never setuid or setgid
-
-}  // namespace
-
 Outcome<void> FileSystem::adopt(const Caller& caller, int path) const {
   if (caller.uid == 0 && caller.gid == 0) return {};
   if (::fchownat(path, "", caller.uid, caller.gid, AT_EMPTY_PATH) != 0) return refuse_errno();
