@@ -131,7 +131,7 @@ FileSystem::FileSystem(sys::Fd root, const struct stat& info, ServerOptions opti
       exclusive_(options.exclusive),
       device_(info.st_dev),
       inodes_(std::move(root), info, options.max_inodes),
-      handles_(options.max_handles),
+      handles_(options.max_handles, options.max_directories),
       locks_(options.max_lock_owners),
       max_inodes_(options.max_inodes) {}
 
