@@ -1,5 +1,7 @@
 #include "share/reclaimer.h"
 
+#include <new>
+
 #include "share/filesystem.h"
 #include "share/notify.h"
 
@@ -37,6 +39,18 @@ void Reclaimer::wake() {
   changed_.notify_all();
 }
 
+// A client that does not confirm keeps what it has, and gets ENFILE in the end; so does one that is asked for
+// nothing because memory is short.
+bool Reclaimer::ask_for_some() {
+  try {
+    auto surplus = fs_.surplus();
+    (void)notifier_.deliver(surplus, sys::Deadline::after(kPatience)).has_value();
+    return !surplus.empty();
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
+}
+
 // Not on a lane: the kernel lets go of a name only once the requests that hold its directory are answered.
 void Reclaimer::run() {
   std::unique_lock lock(mutex_);
@@ -44,12 +58,10 @@ void Reclaimer::run() {
     changed_.wait(lock, [this] { return wanted_ || ending_; });
     if (ending_) return;
     lock.unlock();
-    // A client that does not confirm keeps what it has, and gets ENFILE in the end.
-    auto surplus = fs_.surplus();
-    (void)notifier_.deliver(surplus, sys::Deadline::after(kPatience)).has_value();
+    bool asked = ask_for_some();
     lock.lock();
     wanted_ = false;
-    changed_.wait_for(lock, surplus.empty() ? kRest : kPause, [this] { return ending_; });
+    changed_.wait_for(lock, !asked ? kRest : kPause, [this] { return ending_; });
   }
 }
 
