@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -203,6 +204,41 @@ def test_who_holds_a_file_does_not_keep_the_folder(lab, place):
     # What was dirty in its mapping was written before the folder went.
     laboratory.wait_for(lambda: (lab.folder / "dataset/held").read_bytes() == b"kept")
     (lab.folder / "dataset/held").unlink()
+
+
+HOLDER = """
+import os, sys, time
+held = os.open(sys.argv[1], os.O_WRONLY)
+print("open", flush=True)
+for i in range(125):
+    assert os.pwrite(held, b"x" * 8, 8 * i) == 8
+    time.sleep(0.02)
+print("done", flush=True)
+os.close(held)
+"""
+
+
+def test_who_still_writes_when_the_folder_goes_may_finish(lab, place):
+    lab.sync(place.name)
+    (place / "dataset/written").write_bytes(b"")
+    writer = subprocess.Popen([sys.executable, "-c", HOLDER, place / "dataset/written"], stdout=subprocess.PIPE, text=True)
+    assert writer.stdout.readline() == "open\n"
+    lab.ok("user", "unsync", "-d", place.name)
+    assert mount_of(place) is None
+    assert writer.communicate(timeout=30)[0] == "done\n"
+    written = lab.folder / "dataset/written"
+    assert written.read_bytes() == b"x" * 1000
+    written.unlink()
+
+
+def test_a_signal_that_means_nothing_does_not_keep_the_folder(lab, place):
+    lab.sync(place.name)
+    pump = pump_of(lab, place)
+    for _ in range(3):
+        os.kill(pump, signal.SIGUSR1)
+    assert (place / "dataset").is_dir()
+    lab.ok("user", "unsync", "-d", place.name)
+    assert mount_of(place) is None and not runs(pump)
 
 
 @pytest.mark.parametrize("way", ["umount", "unsync", "terminate"])

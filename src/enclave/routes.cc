@@ -15,7 +15,7 @@ namespace {
 using nlohmann::json;
 
 constexpr std::string_view kBindingTag = "cloister/tls/v1";
-constexpr unsigned kMaxLanes = 8;
+constexpr unsigned kMaxLanesAsked = 8;  // of one mount, today
 constexpr std::string_view kIdPlace = "{id}";
 
 http::Answer json_answer(std::string body, int status = 200) {
@@ -69,8 +69,8 @@ Result<WantedMount> parse_wanted_mount(const std::string& body) {
                 "the body is not {{\"lanes\":N}} or {{\"lanes\":N,\"exclusive\":BOOLEAN}}");
   }
   auto lanes = object["lanes"].get<std::uint64_t>();
-  if (lanes < 1 || lanes > kMaxLanes)
-    return fail(ErrorKind::invalid, "'lanes' is not between 1 and {}", kMaxLanes);
+  if (lanes < 1 || lanes > kMaxLanesAsked)
+    return fail(ErrorKind::invalid, "'lanes' is not between 1 and {}", kMaxLanesAsked);
   return WantedMount{static_cast<unsigned>(lanes), exclusive_named && object["exclusive"].get<bool>()};
 }
 

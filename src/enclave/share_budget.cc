@@ -31,6 +31,11 @@ std::uint64_t ShareBudget::left(std::span<const ShareSpace> used) const {
   return total_ - std::min(sum, total_);
 }
 
+std::chrono::milliseconds ShareBudget::quiet_interval(std::span<const ShareSpace> used) const {
+  std::chrono::milliseconds until_full(left(used) / kFastestWriting);
+  return std::clamp(until_full, kBalanceInterval, kQuietInterval);
+}
+
 std::vector<ShareSpace> ShareBudget::limits(std::span<const ShareSpace> used) const {
   auto rest = left(used);
   std::vector<ShareSpace> out;

@@ -3,6 +3,7 @@
 // Pure: numbers in, numbers out.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -14,6 +15,12 @@ namespace cloister::enclave {
 inline constexpr std::uint64_t kBytesPerFile = 2048;
 // A new folder needs that much to begin with.
 inline constexpr std::uint64_t kLeastShareBytes = 1 << 20;
+
+// How often the limits follow what the shares hold. What clients write at once within it may go past the
+// budget: tens of MiB, which the half of the memory that is not for shares has.
+inline constexpr std::chrono::milliseconds kBalanceInterval{50};
+inline constexpr std::chrono::milliseconds kQuietInterval{1000};
+inline constexpr std::uint64_t kFastestWriting = 8ULL << 20;  // bytes in a millisecond, by all together
 
 // What a tmpfs holds or may hold: bytes of its pages, and files of any kind.
 struct ShareSpace {
@@ -34,6 +41,10 @@ class ShareBudget {
   // The limits of each, in the same order: what it has and all that is left, at most its quota. Never below
   // what it has, and never 0, which would mean no limit.
   std::vector<ShareSpace> limits(std::span<const ShareSpace> used) const;
+
+  // How long the limits may stay as they are where nothing has changed for a while: until clients and jobs
+  // together could have written what is left, kBalanceInterval to kQuietInterval.
+  std::chrono::milliseconds quiet_interval(std::span<const ShareSpace> used) const;
 
   std::uint64_t total() const { return total_; }
   ShareSpace quota() const { return quota_; }

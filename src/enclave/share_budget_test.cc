@@ -37,6 +37,18 @@ TEST(ShareBudget, EmptyFilesCount) {
   EXPECT_EQ(budget.limits(used)[1].bytes, 2 * kMib);
 }
 
+TEST(ShareBudget, QuietSharesAreLookedAtAsOftenAsTheyCouldFillUp) {
+  constexpr std::uint64_t kGib = 1024 * kMib;
+  ShareBudget budget(64 * kGib, 64 * kGib);
+  auto interval = [&](std::uint64_t held) {
+    std::vector<ShareSpace> used{{.bytes = held, .files = 0}, {}};
+    return budget.quiet_interval(used);
+  };
+  EXPECT_EQ(interval(0), kQuietInterval);
+  EXPECT_EQ(interval(60 * kGib), std::chrono::milliseconds(512));
+  EXPECT_EQ(interval(64 * kGib), kBalanceInterval);
+}
+
 TEST(ShareBudget, NothingIsTakenAwayAndNoLimitIsZero) {
   ShareBudget budget(4 * kMib, 4 * kMib);
   std::vector<ShareSpace> used{{.bytes = 3 * kMib, .files = 600}, {.bytes = 3 * kMib, .files = 5}, {}};

@@ -26,9 +26,7 @@ constexpr std::string_view kGreeting =
     "(a model of your own into model/, or anything into any directory you make: an application sees it under "
     "the "
     "same\nname). Results appear in output/.\n";
-// How often the limits follow what the shares hold. What clients write at once within it may go past the
-// budget: tens of MiB, which the half of the memory that is not for shares has.
-constexpr sys::milliseconds kBalanceInterval{50};
+constexpr sys::milliseconds kQuietAfter{1000};  // without a change
 
 Status furnish(const std::string& path, uid_t owner) {
   auto root = TRY(sys::Dir::open(path));
@@ -107,12 +105,16 @@ Result<ShareSpace> Shares::first_limit() const {
 
 std::optional<sys::milliseconds> Shares::balance_interval() const {
   if (!budget_.is_short_for(shares_.size())) return std::nullopt;
-  return kBalanceInterval;
+  return interval_;
 }
 
 void Shares::balance() {
   if (!balance_interval()) return;
-  auto limits = budget_.limits(spaces());
+  auto used = spaces();
+  if (used != seen_) quiet_from_ = sys::Deadline::after(kQuietAfter);
+  interval_ = quiet_from_.passed() ? budget_.quiet_interval(used) : kBalanceInterval;
+  auto limits = budget_.limits(used);
+  seen_ = std::move(used);
   auto limit = limits.begin();
   for (auto& [client, share] : shares_) {
     auto wanted = *limit++;

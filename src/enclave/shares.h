@@ -7,12 +7,14 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/log.h"
 #include "enclave/messages.h"
 #include "enclave/share_budget.h"
 #include "enclave/share_walls.h"
 #include "sandbox/wall.h"
+#include "sys/clock.h"
 #include "sys/process.h"
 
 namespace cloister::enclave {
@@ -67,6 +69,9 @@ class Shares {
   ShareBudget budget_;
   const Log& log_;
   std::map<ClientId, Share> shares_;
+  std::vector<ShareSpace> seen_;  // by balance()
+  sys::Deadline quiet_from_ = sys::Deadline::after({});
+  sys::milliseconds interval_ = kBalanceInterval;
 };
 
 }  // namespace cloister::enclave

@@ -20,6 +20,7 @@
 #include "base/log.h"
 #include "host/background.h"
 #include "host/unmount_on_signal.h"
+#include "host/write_back.h"
 #include "share/lane.h"
 #include "sys/file.h"
 #include "sys/process.h"
@@ -307,12 +308,7 @@ Result<MountRecord> find_mount(const Paths& paths, const std::string& directory)
 }
 
 Status write_back_mounts(const Paths& paths, const std::string& enclave) {
-  for (const auto& mount : list_mounts(paths, enclave)) {
-    sys::Fd folder(::open(mount.directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (!folder)
-      continue;  // it ended meanwhile, or is another user's: nothing here that we could have written
-    if (::syncfs(folder.get()) != 0) return fail_errno(fmt::format("write back {}", mount.directory));
-  }
+  for (const auto& mount : list_mounts(paths, enclave)) TRY(write_back(mount.directory));
   return {};
 }
 

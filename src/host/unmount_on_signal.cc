@@ -5,23 +5,19 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "host/write_back.h"
 #include "sys/process.h"
 
 namespace cloister::host {
 
 namespace {
 
-constexpr sys::milliseconds kHoldersGrace =
-    sys::seconds(1);  // for those who hold a file of what was unmounted
+// For those who hold a file of what was unmounted: so long after the last request, and so long in all.
+constexpr sys::milliseconds kHoldersGrace = sys::seconds(1);
+constexpr sys::milliseconds kHoldersMost = sys::seconds(30);
 constexpr sys::milliseconds kStill =
     sys::seconds(3);  // no request answered for so long: the enclave is stuck
 constexpr sys::milliseconds kLook{20};
-
-// While somebody holds a file, unmounting writes nothing.
-void flush(const std::string& directory) {
-  sys::Fd root(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NONBLOCK));
-  if (root) ::syncfs(root.get());
-}
 
 }  // namespace
 
@@ -40,22 +36,24 @@ Result<std::unique_ptr<UnmountOnSignal>> UnmountOnSignal::watch(share::Mount& mo
 UnmountOnSignal::UnmountOnSignal(share::Mount& mount, const share::Traffic& traffic,
                                  std::vector<sys::Fd> lanes)
     : mount_(mount), traffic_(traffic), lanes_(std::move(lanes)) {
-  sigemptyset(&over_);
-  sigaddset(&over_, SIGUSR1);
-  ending_ = over_;
+  sigemptyset(&wake_);
+  sigaddset(&wake_, SIGUSR1);
+  ending_ = wake_;
   for (int number : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&ending_, number);
   ::pthread_sigmask(SIG_BLOCK, &ending_, nullptr);
   thread_ = std::thread([this] { run(); });
 }
 
 UnmountOnSignal::~UnmountOnSignal() {
+  over_ = true;
   ::pthread_kill(thread_.native_handle(), SIGUSR1);
   thread_.join();
 }
 
 void UnmountOnSignal::run() {
   int number = 0;
-  while (sigwait(&ending_, &number) == 0 && number != SIGUSR1) {
+  while (sigwait(&ending_, &number) == 0 && !over_) {
+    if (number == SIGUSR1) continue;  // somebody else's
     told_ = true;
     if (unmount()) return;
   }
@@ -67,35 +65,40 @@ pid_t UnmountOnSignal::unmount_elsewhere() const {
   pid_t pid = ::fork();
   if (pid != 0) return pid;
   (void)sys::close_descriptors_except(3, {}).has_value();
-  flush(mount_.directory());
+  // While somebody holds a file, unmounting writes nothing.
+  (void)write_back(mount_.directory()).has_value();
   (void)mount_.unmount().has_value();
   ::_exit(0);
 }
 
-bool UnmountOnSignal::pump_ends_within(sys::milliseconds time) const {
-  auto seconds = std::chrono::duration_cast<std::chrono::seconds>(time);
-  timespec limit{seconds.count(), std::chrono::nanoseconds(time - seconds).count()};
-  return ::sigtimedwait(&over_, nullptr, &limit) == SIGUSR1;
+// Waits while it goes on and requests are answered, none for `patience` at most. Returns whether the pump has
+// ended.
+bool UnmountOnSignal::wait_while(sys::milliseconds patience, const std::function<bool()>& goes_on) const {
+  auto answered = traffic_.requests.load();
+  auto deadline = sys::Deadline::after(patience);
+  while (!over_ && !deadline.passed() && goes_on()) {
+    timespec look{0, std::chrono::nanoseconds(kLook).count()};
+    ::sigtimedwait(&wake_, nullptr, &look);
+    if (auto now = traffic_.requests.load(); now != answered) {
+      answered = now;
+      deadline = sys::Deadline::after(patience);
+    }
+  }
+  return over_;
 }
 
 bool UnmountOnSignal::unmount() {
   pid_t helper = unmount_elsewhere();
-  bool over = false;
-  auto answered = traffic_.requests.load();
-  auto patience = sys::Deadline::after(kStill);
-  while (helper > 0 && !over && !patience.passed()) {
-    over = pump_ends_within(kLook);
-    if (::waitpid(helper, nullptr, WNOHANG) == helper) helper = -1;
-    if (auto now = traffic_.requests.load(); now != answered) {
-      answered = now;
-      patience = sys::Deadline::after(kStill);
-    }
-  }
-  over = over || pump_ends_within(helper > 0 ? kLook : kHoldersGrace);
+  bool over = wait_while(kStill, [&] {
+    if (helper > 0 && ::waitpid(helper, nullptr, WNOHANG) == helper) helper = -1;
+    return helper > 0;
+  });
+  auto most = sys::Deadline::after(kHoldersMost);
+  if (!over && helper <= 0) over = wait_while(kHoldersGrace, [&] { return !most.passed(); });
   // Without lanes the pump answers all with an error, and ends: what the helper waits for, too.
   for (const auto& lane : lanes_) ::shutdown(lane.get(), SHUT_RDWR);
   if (helper > 0) ::waitpid(helper, nullptr, 0);
-  return over;
+  return over_;
 }
 
 }  // namespace cloister::host

@@ -5,6 +5,7 @@
 #include <signal.h>
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <thread>
 #include <vector>
@@ -32,14 +33,15 @@ class UnmountOnSignal {
   void run();
   // Returns whether the pump has ended meanwhile.
   bool unmount();
-  bool pump_ends_within(sys::milliseconds time) const;
+  bool wait_while(sys::milliseconds patience, const std::function<bool()>& goes_on) const;
   pid_t unmount_elsewhere() const;
 
   share::Mount& mount_;
   const share::Traffic& traffic_;
   std::vector<sys::Fd> lanes_;  // duplicates: the pump owns the lanes
   sigset_t ending_{};
-  sigset_t over_{};  // SIGUSR1: the pump has ended
+  sigset_t wake_{};                 // SIGUSR1, which anybody may send: what counts is over_
+  std::atomic<bool> over_ = false;  // the pump has ended
   std::atomic<bool> told_ = false;
   std::thread thread_;
 };

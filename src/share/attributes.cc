@@ -16,7 +16,6 @@ namespace cloister::share {
 
 namespace {
 
-constexpr mode_t kSettableMode = 01777;
 constexpr std::size_t kMaxXattrList = 64 * 1024;  // bytes (XATTR_LIST_MAX)
 
 timespec time_of(std::uint32_t valid, std::uint32_t set, std::uint32_t now, std::uint64_t seconds,

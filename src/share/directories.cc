@@ -43,12 +43,18 @@ Dirent entry_at(const OpenDirectory& directory) {
 // False at the end of the directory.
 Outcome<bool> fill(OpenDirectory& directory) {
   if (directory.begin < directory.end) return true;
-  directory.buffer.resize(kListing);
-  long n = ::syscall(SYS_getdents64, directory.fd.get(), directory.buffer.data(), directory.buffer.size());
+  std::uint8_t listing[kListing];
+  long n = ::syscall(SYS_getdents64, directory.fd.get(), listing, sizeof listing);
   if (n < 0) return refuse_errno();
+  directory.buffer.assign(listing, listing + n);
   directory.begin = 0;
   directory.end = static_cast<std::size_t>(n);
   return n > 0;
+}
+
+// A client may leave its directories open as long as it likes: what is given out holds no memory for them.
+void drop_consumed(OpenDirectory& directory) {
+  if (directory.begin == directory.end) Bytes().swap(directory.buffer);
 }
 
 Outcome<void> go_to(OpenDirectory& directory, std::uint64_t position) {
@@ -56,6 +62,7 @@ Outcome<void> go_to(OpenDirectory& directory, std::uint64_t position) {
   if (position > std::numeric_limits<off_t>::max()) return refuse(EINVAL);
   if (::lseek(directory.fd.get(), static_cast<off_t>(position), SEEK_SET) < 0) return refuse_errno();
   directory.begin = directory.end = 0;
+  drop_consumed(directory);
   directory.position = position;
   return {};
 }
@@ -140,6 +147,7 @@ Outcome<void> FileSystem::run(const Caller& caller, const fuse::ReadDir& in, Rep
     directory->begin += entry.size;
     directory->position = entry.next;
   }
+  drop_consumed(*directory);
   return {};
 }
 

@@ -14,7 +14,6 @@ namespace cloister::share {
 
 namespace {
 
-constexpr mode_t kSettableMode = 01777;
 constexpr std::uint64_t kMaxOffset = std::numeric_limits<off_t>::max();
 
 // What is kept of the client's open flags: their values are the same on every architecture. O_APPEND is
@@ -162,9 +161,11 @@ Outcome<void> FileSystem::run(const Caller& caller, const fuse::Allocate& in, Re
   auto length = static_cast<off_t>(in.in.length);
   if (::fallocate(file->fd.get(), static_cast<int>(in.in.mode), at, length) == 0) return {};
   if (errno != EOPNOTSUPP || (in.in.mode & FALLOC_FL_ZERO_RANGE) == 0) return refuse_errno();
-  // tmpfs cannot zero, but it can throw away and allocate anew.
+  // tmpfs cannot zero, but it can throw away and allocate anew: what it needs first, so that where there is
+  // no room nothing is lost.
   constexpr int kPunch = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
   int rest = static_cast<int>(in.in.mode) & FALLOC_FL_KEEP_SIZE;
+  if (::fallocate(file->fd.get(), rest, at, length) != 0) return refuse_errno();
   if (::fallocate(file->fd.get(), kPunch, at, length) != 0) return refuse_errno();
   if (::fallocate(file->fd.get(), rest, at, length) != 0) return refuse_errno();
   return {};

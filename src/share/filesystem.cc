@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <thread>
 
 #include "fuse/limits.h"
 #include "fuse/notification.h"
@@ -31,11 +30,17 @@ std::int64_t changed_at(const struct stat& info) {
 
 using Clock = std::chrono::steady_clock;
 constexpr std::chrono::milliseconds kFreedAfterRemoval{1000};  // by then the client's kernel has let go
-constexpr std::chrono::milliseconds kFreedCheck{5};
+// A file that another lane still uses is freed a moment after its RELEASE or FORGET, unannounced.
+constexpr std::chrono::milliseconds kFreedCheck{50};
 
 bool removes(const fuse::Body& body) {
   return std::holds_alternative<fuse::Unlink>(body) || std::holds_alternative<fuse::RemoveDir>(body) ||
          std::holds_alternative<fuse::Rename>(body);
+}
+
+bool frees(const fuse::Body& body) {
+  return std::holds_alternative<fuse::Release>(body) || std::holds_alternative<fuse::Forget>(body) ||
+         std::holds_alternative<fuse::BatchForget>(body);
 }
 
 // Inodes and handles are descriptors: they cannot be more than the process may have.
@@ -132,7 +137,7 @@ FileSystem::FileSystem(sys::Fd root, const struct stat& info, ServerOptions opti
       exclusive_(options.exclusive),
       device_(info.st_dev),
       inodes_(std::move(root), info, options.max_inodes),
-      handles_(options.max_handles),
+      handles_(options.max_handles, options.max_directories),
       locks_(options.max_lock_owners),
       max_inodes_(options.max_inodes) {}
 
@@ -140,28 +145,38 @@ Outcome<void> FileSystem::run_once(const Caller& caller, const fuse::Body& body,
   return std::visit([&](const auto& request) { return run(caller, request, out); }, body);
 }
 
-// Whether the client still has to let go of something that has no name any more.
-bool FileSystem::has_orphans() const {
-  auto all = inodes_.all();
-  return std::any_of(all.begin(), all.end(), [](const auto& inode) {
-    struct stat info{};
-    return ::fstat(inode->handle.get(), &info) == 0 && info.st_nlink == 0;
-  });
+void FileSystem::freed() {
+  {
+    std::lock_guard lock(freed_mutex_);
+    ++freed_count_;
+  }
+  freed_changed_.notify_all();
+}
+
+bool FileSystem::await_freed(std::uint64_t seen, Clock::time_point end) {
+  std::unique_lock lock(freed_mutex_);
+  if (freed_count_ != seen) return true;
+  // Where every lane waited, none would be left for what they wait for.
+  if (Clock::now() >= end || !inodes_.has_orphans() || waiting_ + 1 >= lanes_) return false;
+  ++waiting_;
+  freed_changed_.wait_until(lock, std::min(end, Clock::now() + kFreedCheck),
+                            [&] { return freed_count_ != seen; });
+  --waiting_;
+  return true;
 }
 
 // What the client removes is free once its kernel has said RELEASE and FORGET, which it does a moment later
-// and on whichever lane: a full share is full only after that moment. An operation that fails with ENOSPC has
-// done nothing, so that it can be tried again.
+// and on whichever lane: a full share is full only after that moment. An operation that fails with ENOSPC can
+// be tried again: it has done nothing, or, where it replaces contents, nothing that it would not do anew.
 Outcome<void> FileSystem::run(const Caller& caller, const fuse::Body& body, ReplyBody& out) {
-  auto done = run_once(caller, body, out);
-  if (done && removes(body)) removed_ = Clock::now();
-  auto end = removed_.load() + kFreedAfterRemoval;
-  for (bool again = true; !done && done.error().value == ENOSPC && again;) {
-    again = Clock::now() < end && has_orphans();
-    done = run_once(caller, body, out);
-    if (again && !done) std::this_thread::sleep_for(kFreedCheck);
+  for (;;) {
+    auto seen = freed_count_.load();
+    auto done = run_once(caller, body, out);
+    if (done && removes(body)) removed_ = Clock::now();
+    if (frees(body)) freed();
+    if (done || done.error().value != ENOSPC) return done;
+    if (!await_freed(seen, removed_.load() + kFreedAfterRemoval)) return done;
   }
-  return done;
 }
 
 void FileSystem::forget_all() {

@@ -9,8 +9,10 @@
 
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
 #include <functional>
 #include <memory>
+#include <mutex>
 
 #include "fuse/request.h"
 #include "share/handle_table.h"
@@ -21,6 +23,8 @@
 #include "sys/dir.h"
 
 namespace cloister::share {
+
+inline constexpr mode_t kSettableMode = 01777;  // what a client may set: never setuid or setgid
 
 // The body of a reply under construction. It is never too small: every size was bounded when the request was
 // decoded.
@@ -55,10 +59,15 @@ class FileSystem {
   std::size_t inode_count() const { return inodes_.size(); }
   std::size_t handle_count() const { return handles_.size(); }
   std::size_t lock_count() const { return locks_.size(); }
+  // How many callers of run() there may be at once: one of them never waits for space.
+  void add_lane() { ++lanes_; }
+  void remove_lane() { --lanes_; }
 
  private:
   using Caller = fuse_in_header;
-  bool has_orphans() const;
+  // Whether space may have become free until `end`; false at once where nobody could free any.
+  bool await_freed(std::uint64_t seen, std::chrono::steady_clock::time_point end);
+  void freed();
   Outcome<void> run_once(const Caller& caller, const fuse::Body& body, ReplyBody& out);
   FileSystem(sys::Fd root, const struct stat& info, ServerOptions options);
 
@@ -131,6 +140,10 @@ class FileSystem {
   // Looks up what was just made, adopts it and replies with its entry.
   Outcome<void> reply_made(const Caller& caller, const Inode& parent, const fuse::Name& name, ReplyBody& out);
   Outcome<void> make_special(const Inode& parent, const fuse::MakeNode& in);
+  sys::Fd hold(const Inode& parent, const fuse::Name& name) const;
+  // `path` led to what that name stood for and does not any more.
+  void removed(const Inode& parent, const fuse::Name& name, const sys::Fd& path);
+  void forget(NodeId node, std::uint64_t count);
   void moved(const Inode& from, const fuse::Name& old_name, const Inode& to, const fuse::Name& new_name);
   Outcome<void> remove_hidden(const Inode& parent, const fuse::Name& name);
   struct Made {
@@ -164,6 +177,11 @@ class FileSystem {
   std::atomic<std::int64_t> jobs_since_{kNever};
   std::atomic<bool> jobs_write_all_{false};
   std::atomic<std::chrono::steady_clock::time_point> removed_{};  // when a name was last removed
+  std::atomic<std::size_t> lanes_{0};
+  std::mutex freed_mutex_;  // for what follows
+  std::condition_variable freed_changed_;
+  std::size_t waiting_ = 0;                    // callers of run() that wait for space
+  std::atomic<std::uint64_t> freed_count_{0};  // RELEASE and FORGET so far; grows with the mutex held
 };
 
 // The attributes that the client sees: no setuid, no setgid, no device numbers.

@@ -22,7 +22,8 @@ Outcome<std::uint64_t> HandleTable::add(std::shared_ptr<const OpenFile> file) {
 
 Outcome<std::uint64_t> HandleTable::add(std::shared_ptr<OpenDirectory> directory) {
   std::lock_guard lock(mutex_);
-  if (files_.size() + directories_.size() >= limit_) return refuse(ENFILE);
+  if (directories_.size() >= directory_limit_ || files_.size() + directories_.size() >= limit_)
+    return refuse(ENFILE);
   directories_.emplace(next_, std::move(directory));
   return next_++;
 }

@@ -18,7 +18,7 @@ struct OpenFile {
 };
 
 // An open directory and the position of the last entry given out. What getdents64(2) returned beyond it stays
-// in `pending`, so that reading goes on where it was even if entries vanish meanwhile.
+// in `buffer`, so that reading goes on where it was even if entries vanish meanwhile.
 struct OpenDirectory {
   sys::Fd fd;
   InodePtr inode;
@@ -31,9 +31,11 @@ struct OpenDirectory {
 
 class HandleTable {
  public:
-  explicit HandleTable(std::size_t limit) : limit_(limit) {}
+  // `limit`: of both kinds together.
+  HandleTable(std::size_t limit, std::size_t directory_limit)
+      : limit_(limit), directory_limit_(directory_limit) {}
 
-  // ENFILE: the limit.
+  // ENFILE: a limit.
   Outcome<std::uint64_t> add(std::shared_ptr<const OpenFile> file);
   Outcome<std::uint64_t> add(std::shared_ptr<OpenDirectory> directory);
   // EBADF: no such handle, of another kind, or of another node.
@@ -47,6 +49,7 @@ class HandleTable {
  private:
   mutable std::mutex mutex_;
   std::size_t limit_;
+  std::size_t directory_limit_;
   std::uint64_t next_ = 1;
   std::unordered_map<std::uint64_t, std::shared_ptr<const OpenFile>> files_;
   std::unordered_map<std::uint64_t, std::shared_ptr<OpenDirectory>> directories_;

@@ -59,16 +59,17 @@ Outcome<InodePtr> InodeTable::reference(sys::Fd path, const struct stat& info) {
   return inode;
 }
 
-void InodeTable::forget(NodeId node, std::uint64_t count) {
-  InodePtr last;  // closes its descriptor after the lock is gone
+InodePtr InodeTable::forget(NodeId node, std::uint64_t count) {
   std::lock_guard lock(mutex_);
   auto found = by_node_.find(node);
-  if (found == by_node_.end() || found->second == root_) return;
-  last = found->second;
-  last->lookups_ -= std::min(count, last->lookups_);
-  if (last->lookups_ != 0) return;
+  if (found == by_node_.end() || found->second == root_) return nullptr;
+  auto& inode = *found->second;
+  inode.lookups_ -= std::min(count, inode.lookups_);
+  if (inode.lookups_ != 0) return nullptr;
+  auto last = std::move(found->second);
   by_number_.erase(last->number);
   by_node_.erase(found);
+  return last;  // its descriptor is closed when the lock is gone
 }
 
 void InodeTable::forget_all() {
@@ -132,6 +133,11 @@ void InodeTable::unname(Inode& inode, NodeId parent, std::string_view name) {
                 [&](const Entry& entry) { return entry.parent == parent && entry.name == name; });
 }
 
+void InodeTable::orphan(Inode& inode) {
+  std::lock_guard lock(mutex_);
+  inode.orphan_ = orphans_;
+}
+
 std::vector<Entry> InodeTable::entries(const Inode& inode) const {
   std::lock_guard lock(mutex_);
   return inode.entries_;
@@ -190,17 +196,21 @@ std::vector<InodePtr> InodeTable::all() const {
   return out;
 }
 
-std::vector<InodePtr> InodeTable::idle(std::size_t count) const {
+std::vector<InodePtr> InodeTable::idle(std::size_t count) {
   constexpr long kHeldByTable = 2;  // by_node_ and by_number_
   std::lock_guard lock(mutex_);
   std::vector<InodePtr> out;
   for (const auto& [node, inode] : by_node_) {
     if (!S_ISDIR(inode->type) && inode.use_count() == kHeldByTable) out.push_back(inode);
   }
-  if (count >= out.size()) return out;
-  std::nth_element(out.begin(), out.begin() + static_cast<std::ptrdiff_t>(count), out.end(),
-                   [](const InodePtr& a, const InodePtr& b) { return a->id < b->id; });
+  if (count >= out.size() || count == 0) return count == 0 ? std::vector<InodePtr>() : out;
+  // The distance behind the last one given wraps: after the highest number comes the lowest.
+  auto nearer = [start = last_idle_ + 1](const InodePtr& a, const InodePtr& b) {
+    return a->id - start < b->id - start;
+  };
+  std::nth_element(out.begin(), out.begin() + static_cast<std::ptrdiff_t>(count - 1), out.end(), nearer);
   out.resize(count);
+  last_idle_ = out.back()->id;
   return out;
 }
 

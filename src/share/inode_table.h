@@ -34,6 +34,9 @@ struct Entry {
   std::string name;
 };
 
+// What the inodes without a name hold together: each a pointer to it.
+struct Orphans {};
+
 // One file, directory or link. Its O_PATH descriptor pins the inode, so the number cannot be given to
 // another. The constants are free to read; the rest is the table's.
 class Inode {
@@ -43,6 +46,11 @@ class Inode {
   const NodeId id;
   const ino_t number;
   const mode_t type;
+
+ private:
+  std::shared_ptr<Orphans> orphan_;  // of the table; declared before `handle`, to outlive it
+
+ public:
   const sys::Fd handle;  // O_PATH
 
  private:
@@ -65,8 +73,8 @@ class InodeTable {
   Outcome<InodePtr> find(NodeId node) const;
   // The inode behind a fresh O_PATH descriptor, with one more reference from the client. ENFILE: the limit.
   Outcome<InodePtr> reference(sys::Fd path, const struct stat& info);
-  // Takes back `count` references, at most those there are.
-  void forget(NodeId node, std::uint64_t count);
+  // Takes back `count` references, at most those there are. Returns the inode if that were the last.
+  InodePtr forget(NodeId node, std::uint64_t count);
   void forget_all();
 
   // The client gets these attributes.
@@ -79,6 +87,9 @@ class InodeTable {
   bool name(Inode& inode, NodeId parent, std::string_view name);
   void unname(Inode& inode, NodeId parent, std::string_view name);
   std::vector<Entry> entries(const Inode& inode) const;
+  // The inode has lost its last name: its space is free once nobody holds it.
+  void orphan(Inode& inode);
+  bool has_orphans() const { return orphans_.use_count() > 1; }
 
   // Whether the inode may be below that directory of the root: no name says that it is elsewhere.
   bool may_be_below(const Inode& inode, std::string_view top) const;
@@ -96,14 +107,17 @@ class InodeTable {
   void set_limit(std::size_t limit) { limit_ = limit; }
   // Three quarters of the limit are reached: nothing should be handed out that nobody asked for.
   bool crowded() const { return size() >= limit_ / 4 * 3; }
-  // Files and links that nobody but the client's kernel holds: the `count` that it has known longest.
-  std::vector<InodePtr> idle(std::size_t count) const;
+  // Files and links that nobody but the client's kernel holds: `count` of them, the next ones each time, for
+  // some of them the kernel may be unable to let go of.
+  std::vector<InodePtr> idle(std::size_t count);
 
  private:
   mutable std::mutex mutex_;
   InodePtr root_;
   std::atomic<std::size_t> limit_;
   NodeId next_ = 2;
+  NodeId last_idle_ = 0;  // the last one that idle() gave
+  const std::shared_ptr<Orphans> orphans_ = std::make_shared<Orphans>();
   std::unordered_map<NodeId, InodePtr> by_node_;
   std::unordered_map<ino_t, InodePtr> by_number_;
 };

@@ -13,6 +13,8 @@ inline constexpr std::size_t kMaxSessions = 4;  // mounts of one share at the sa
 inline constexpr std::size_t kMaxInodes =
     1U << 20;  // inodes one client may know; RLIMIT_NOFILE may set it lower
 inline constexpr std::size_t kMaxHandles = 1U << 16;  // open files and directories of one client
+inline constexpr std::size_t kMaxDirectories =
+    1024;  // of them directories, of one mount: each may hold a part of its listing
 inline constexpr std::size_t kMaxLockOwners =
     4096;                                        // programs that hold POSIX locks, for each file of theirs
 inline constexpr std::size_t kMaxLocks = 16384;  // ranges that one mount holds locked

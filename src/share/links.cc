@@ -30,13 +30,28 @@ std::optional<std::size_t> climbs(std::string_view target) {
 
 void HostMade::made(ino_t inode, ino_t directory, std::string_view target, bool leaves) {
   std::lock_guard lock(mutex_);
-  if (auto old = made_.find(inode); old != made_.end()) {
-    bytes_ -= old->second.target.size();
-    made_.erase(old);
-  }
+  erase(inode);
+  if (climbs(target) == 0) return;
   if (made_.size() >= kMaxHostMade || bytes_ + target.size() > kMaxHostTargetBytes) return;
   made_.emplace(inode, Made{std::string(target), {directory}, leaves});
   bytes_ += target.size();
+}
+
+void HostMade::erase(ino_t inode) {
+  auto old = made_.find(inode);
+  if (old == made_.end()) return;
+  bytes_ -= old->second.target.size();
+  made_.erase(old);
+}
+
+void HostMade::gone(ino_t inode) {
+  std::lock_guard lock(mutex_);
+  erase(inode);
+}
+
+std::size_t HostMade::size() const {
+  std::lock_guard lock(mutex_);
+  return made_.size();
 }
 
 void HostMade::placed(ino_t inode, ino_t from_directory, ino_t directory, bool leaves) {

@@ -21,13 +21,17 @@ std::optional<std::size_t> climbs(std::string_view target);
 
 // The links, fifos and sockets that the client made itself, by inode, target (of a link; else empty) and the
 // directories where the client put them: a job that moves one, or whose own is given an inode number again,
-// gains nothing. Bounded; those past the limit are judged as a job's. Thread-safe; one table per share.
+// gains nothing. Links that anybody's would be shown for are not kept. Bounded; those past the limit are
+// judged as a job's. Thread-safe; one table per share.
 class HostMade {
  public:
   // `leaves`: it leads out of the share from there, or may, and the client wants it so.
   void made(ino_t inode, ino_t directory, std::string_view target, bool leaves);
   // The client gave the inode another name in `directory`.
   void placed(ino_t inode, ino_t from_directory, ino_t directory, bool leaves);
+  // The inode has no name left and will never have one again.
+  void gone(ino_t inode);
+  std::size_t size() const;
   bool is_host_made(ino_t inode, ino_t directory, std::string_view target) const;
   // Whether the client put such a link where it leaves the share. One that did not must not come to by a
   // job's moving a directory above it.
@@ -39,6 +43,7 @@ class HostMade {
     std::vector<ino_t> directories;
     bool leaves = false;
   };
+  void erase(ino_t inode);
   mutable std::mutex mutex_;
   std::map<ino_t, Made> made_;
   std::size_t bytes_ = 0;

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "fuse/limits.h"
+#include "share/limits.h"
 
 namespace cloister::share {
 namespace {
@@ -30,6 +31,22 @@ TEST(HostMade, AreOfOneInodeTargetAndPlace) {
   EXPECT_FALSE(links.is_host_made(10, 3, "/etc"));
   links.placed(10, 1, 3, false);
   EXPECT_TRUE(links.is_host_made(10, 3, "/etc"));
+}
+
+TEST(HostMade, KeepOnlyWhatIsThereAndNeedsThem) {
+  HostMade links;
+  links.made(10, 1, "a/b", false);  // anybody's would be shown
+  EXPECT_EQ(links.size(), 0U);
+  for (ino_t inode = 1; inode <= 2 * kMaxHostMade; ++inode) {
+    links.made(inode, 1, "/etc", false);
+    EXPECT_TRUE(links.is_host_made(inode, 1, "/etc"));
+    links.gone(inode);
+    EXPECT_FALSE(links.is_host_made(inode, 1, "/etc"));
+  }
+  EXPECT_EQ(links.size(), 0U);
+  links.made(10, 1, "/etc", false);
+  links.made(10, 1, "b", false);  // the number is another link's now
+  EXPECT_EQ(links.size(), 0U);
 }
 
 }  // namespace

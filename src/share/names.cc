@@ -12,12 +12,6 @@
 
 namespace cloister::share {
 
-namespace {
-
-constexpr mode_t kSettableMode = 01777;  // never setuid or setgid
-
-}  // namespace
-
 Outcome<void> FileSystem::adopt(const Caller& caller, int path) const {
   if (caller.uid == 0 && caller.gid == 0) return {};
   if (::fchownat(path, "", caller.uid, caller.gid, AT_EMPTY_PATH) != 0) return refuse_errno();
@@ -103,23 +97,54 @@ Outcome<void> FileSystem::run(const Caller& caller, const fuse::Link& in, ReplyB
     if (auto known = inodes_.find(entry.parent))
       host_made_->placed(source->number, (*known)->number, parent->number, leaves);
   }
-  auto found = TRY(look_up(*parent, in.name.c_str()));
-  out.put(fuse::bytes_of(entry_of(*found.inode, found.info)));
+  auto found = look_up(*parent, in.name.c_str());
+  if (!found) {  // an error means that there is no such name
+    ::unlinkat(parent->handle.get(), in.name.c_str(), 0);
+    return std::unexpected(found.error());
+  }
+  out.put(fuse::bytes_of(entry_of(*found->inode, found->info)));
   return {};
+}
+
+// What a name stands for, held; nothing if there is no such name.
+sys::Fd FileSystem::hold(const Inode& parent, const fuse::Name& name) const {
+  auto path = child(parent, name.c_str(), O_PATH);
+  return path ? std::move(*path) : sys::Fd();
+}
+
+// The descriptor keeps the inode's number from being given to another until it is forgotten here as well. If
+// a job put another file there meanwhile, what it leads to has lost that name too. The last name stays known,
+// because a program of the client may be about to read that very link: all of it goes with FORGET.
+void FileSystem::removed(const Inode& parent, const fuse::Name& name, const sys::Fd& path) {
+  struct stat info{};
+  if (!path || ::fstat(path.get(), &info) != 0) return;
+  auto inode = inodes_.find_number(info.st_ino);
+  if (inode == nullptr) {
+    if (info.st_nlink == 0) host_made_->gone(info.st_ino);
+  } else if (info.st_nlink == 0) {
+    inodes_.orphan(*inode);
+  } else {
+    inodes_.unname(*inode, parent.id, name.view());
+  }
 }
 
 Outcome<void> FileSystem::run(const Caller& caller, const fuse::Unlink& in, ReplyBody&) {
   auto parent = TRY(inodes_.find(caller.nodeid));
+  auto path = hold(*parent, in.name);
   if (::unlinkat(parent->handle.get(), in.name.c_str(), 0) != 0) return refuse_errno();
+  removed(*parent, in.name, path);
   return {};
 }
 
 Outcome<void> FileSystem::run(const Caller& caller, const fuse::RemoveDir& in, ReplyBody&) {
   auto parent = TRY(inodes_.find(caller.nodeid));
-  if (::unlinkat(parent->handle.get(), in.name.c_str(), AT_REMOVEDIR) == 0) return {};
-  if (errno != ENOTEMPTY) return refuse_errno();
-  TRY(remove_hidden(*parent, in.name));
-  if (::unlinkat(parent->handle.get(), in.name.c_str(), AT_REMOVEDIR) != 0) return refuse_errno();
+  auto path = hold(*parent, in.name);
+  if (::unlinkat(parent->handle.get(), in.name.c_str(), AT_REMOVEDIR) != 0) {
+    if (errno != ENOTEMPTY) return refuse_errno();
+    TRY(remove_hidden(*parent, in.name));
+    if (::unlinkat(parent->handle.get(), in.name.c_str(), AT_REMOVEDIR) != 0) return refuse_errno();
+  }
+  removed(*parent, in.name, path);
   return {};
 }
 
@@ -151,9 +176,12 @@ Outcome<void> FileSystem::run(const Caller& caller, const fuse::Rename& in, Repl
   if ((in.flags & ~kKnown) != 0 || in.flags == kKnown) return refuse(EINVAL);
   auto from = TRY(inodes_.find(caller.nodeid));
   auto to = TRY(inodes_.find(in.to_parent));
+  sys::Fd replaced;
+  if (in.flags != RENAME_EXCHANGE) replaced = hold(*to, in.to);
   if (::renameat2(from->handle.get(), in.from.c_str(), to->handle.get(), in.to.c_str(), in.flags) != 0) {
     return refuse_errno();
   }
+  removed(*to, in.to, replaced);
   moved(*from, in.from, *to, in.to);
   if (in.flags == RENAME_EXCHANGE) moved(*to, in.to, *from, in.from);
   return {};
@@ -174,15 +202,23 @@ void FileSystem::moved(const Inode& from, const fuse::Name& old_name, const Inod
   inodes_.name(*inode, to.id, new_name.view());
 }
 
+// A link that a job removed is found out here: nobody can give the inode a name again.
+void FileSystem::forget(NodeId node, std::uint64_t count) {
+  auto last = inodes_.forget(node, count);
+  if (last == nullptr || S_ISREG(last->type) || S_ISDIR(last->type)) return;
+  struct stat info{};
+  if (::fstat(last->handle.get(), &info) == 0 && info.st_nlink == 0) host_made_->gone(last->number);
+}
+
 Outcome<void> FileSystem::run(const Caller& caller, const fuse::Forget& in, ReplyBody&) {
-  inodes_.forget(caller.nodeid, in.count);
+  forget(caller.nodeid, in.count);
   return {};
 }
 
 Outcome<void> FileSystem::run(const Caller&, const fuse::BatchForget& in, ReplyBody&) {
   for (std::size_t at = 0; at < in.entries.size(); at += sizeof(fuse_forget_one)) {
     auto one = fuse::load<fuse_forget_one>(in.entries, at);
-    inodes_.forget(one.nodeid, one.nlookup);
+    forget(one.nodeid, one.nlookup);
   }
   return {};
 }

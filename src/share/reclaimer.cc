@@ -39,6 +39,18 @@ void Reclaimer::wake() {
   changed_.notify_all();
 }
 
+// A client that does not confirm keeps what it has, and gets ENFILE in the end; so does one that is asked for
+// nothing because memory is short.
+bool Reclaimer::ask_for_some() {
+  try {
+    auto surplus = fs_.surplus();
+    (void)notifier_.deliver(surplus, sys::Deadline::after(kPatience)).has_value();
+    return !surplus.empty();
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
+}
+
 // Not on a lane: the kernel lets go of a name only once the requests that hold its directory are answered.
 void Reclaimer::run() {
   std::unique_lock lock(mutex_);
@@ -46,23 +58,10 @@ void Reclaimer::run() {
     changed_.wait(lock, [this] { return wanted_ || ending_; });
     if (ending_) return;
     lock.unlock();
-    bool asked = ask_to_drop();
+    bool asked = ask_for_some();
     lock.lock();
     wanted_ = false;
-    changed_.wait_for(lock, asked ? kPause : kRest, [this] { return ending_; });
-  }
-}
-
-// Whether there was anything to ask for. Without memory for it there was not: the client's next request wakes
-// this again.
-bool Reclaimer::ask_to_drop() {
-  try {
-    auto surplus = fs_.surplus();
-    // A client that does not confirm keeps what it has, and gets ENFILE in the end.
-    (void)notifier_.deliver(surplus, sys::Deadline::after(kPatience)).has_value();
-    return !surplus.empty();
-  } catch (const std::bad_alloc&) {
-    return false;
+    changed_.wait_for(lock, !asked ? kRest : kPause, [this] { return ending_; });
   }
 }
 

@@ -27,7 +27,7 @@ class Reclaimer {
  private:
   void wake();
   void run();
-  bool ask_to_drop();
+  bool ask_for_some();  // whether there was something to ask for
   FileSystem& fs_;
   Notifier& notifier_;
   std::mutex mutex_;

@@ -58,7 +58,22 @@ Result<std::size_t> Server::answer(ByteView request, MutableByteView reply) {
   return out.len;
 }
 
+namespace {
+
+struct LaneCount {
+  explicit LaneCount(FileSystem& fs) : fs_(fs) { fs_.add_lane(); }
+  ~LaneCount() { fs_.remove_lane(); }
+  LaneCount(const LaneCount&) = delete;
+  LaneCount& operator=(const LaneCount&) = delete;
+
+ private:
+  FileSystem& fs_;
+};
+
+}  // namespace
+
 void Server::serve_lane(sys::Stream& lane) {
+  LaneCount counted(*fs_);
   fuse::MessageReader reader(lane, sizeof(fuse_in_header), fuse::kMaxMessage);
   Bytes reply(fuse::kMaxMessage);
   for (;;) {

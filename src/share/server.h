@@ -30,6 +30,7 @@ struct ServerOptions {
   bool exclusive = false;  // the client's kernel has its writeback cache on (sync --exclusive)
   std::size_t max_inodes = kMaxInodes;
   std::size_t max_handles = kMaxHandles;
+  std::size_t max_directories = kMaxDirectories;
   std::size_t max_lock_owners = kMaxLockOwners;
 };
 

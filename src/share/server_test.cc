@@ -2,6 +2,7 @@
 #include "share/server.h"
 
 #include <gmock/gmock.h>
+#include <malloc.h>
 #include <sys/socket.h>
 #include <sys/xattr.h>
 
@@ -175,6 +176,18 @@ TEST_F(ShareTest, ListsDirectoriesInPieces) {
   EXPECT_EQ(server_->stats().handles, 0U);
 }
 
+TEST_F(ShareTest, ADirectoryThatIsListedHoldsNoMemory) {
+  constexpr std::size_t kOpen = 64;
+  for (int i = 0; i < 400; ++i) write_text(root / (std::string(40, 'x') + std::to_string(i)), "");
+  auto before = ::mallinfo2().uordblks;
+  for (std::size_t i = 0; i < kOpen; ++i) {
+    auto handle = ask(FUSE_OPENDIR, FUSE_ROOT_ID, with(fuse_open_in{})).as<fuse_open_out>().fh;
+    auto all = ask(FUSE_READDIR, FUSE_ROOT_ID, with(fuse_read_in{.fh = handle, .size = 1U << 17}));
+    EXPECT_GT(all.body.size(), 400 * 64U);
+  }
+  EXPECT_LT(::mallinfo2().uordblks - before, kOpen * 8192);
+}
+
 TEST_F(ShareTest, ListsOnWhileEntriesVanish) {
   for (int i = 0; i < 500; ++i) write_text(root / ("file-" + std::to_string(i)), "");
   auto handle = ask(FUSE_OPENDIR, FUSE_ROOT_ID, with(fuse_open_in{})).as<fuse_open_out>().fh;
@@ -266,6 +279,19 @@ TEST_F(ShareTest, StopsAtItsLimits) {
   EXPECT_EQ(ask(FUSE_CREATE, FUSE_ROOT_ID, with(fuse_create_in{.flags = O_WRONLY}, {"new"})).error, ENFILE);
   EXPECT_FALSE(std::filesystem::exists(root / "new"));  // what failed left nothing behind
   EXPECT_EQ(server_->stats().inodes, 3U);
+}
+
+TEST_F(ShareTest, OpenDirectoriesHaveALimitOfTheirOwn) {
+  stop();
+  start({.max_handles = 4, .max_directories = 2});
+  write_text(root / "a", "");
+  auto open_root = [&] { return ask(FUSE_OPENDIR, FUSE_ROOT_ID, with(fuse_open_in{})); };
+  auto first = open_root().as<fuse_open_out>().fh;
+  EXPECT_EQ(open_root().error, 0);
+  EXPECT_EQ(open_root().error, ENFILE);
+  open(node_of("a"), O_RDONLY);
+  EXPECT_EQ(ask(FUSE_RELEASEDIR, FUSE_ROOT_ID, with(fuse_release_in{.fh = first})).error, 0);
+  EXPECT_EQ(open_root().error, 0);
 }
 
 TEST_F(ShareTest, HasNobodyToTellWithoutANotifier) {
