@@ -45,8 +45,10 @@ void Reclaimer::run() {
     if (ending_) return;
     lock.unlock();
     // A client that does not confirm keeps what it has, and gets ENFILE in the end.
-    auto surplus = fs_.surplus();
-    (void)notifier_.deliver(surplus, sys::Deadline::after(kPatience)).has_value();
+    auto deadline = sys::Deadline::after(kPatience);
+    std::vector<Bytes> surplus;
+    if (notifier_.catch_up(deadline)) surplus = fs_.surplus();
+    (void)notifier_.deliver(surplus, deadline).has_value();
     lock.lock();
     wanted_ = false;
     changed_.wait_for(lock, surplus.empty() ? kRest : kPause, [this] { return ending_; });
