@@ -25,7 +25,11 @@ struct ControlMessage {
   std::uint64_t id = 0;         // of the caller's choice
   std::uint64_t session =
       0;  // which mount a lane belongs to: the caller's number. A mount ends with its last lane
+  std::int64_t since = 0;  // of begin_job: file_time_now() when it began
 };
+
+// What the kernel writes into the times of a file that changes now: nanoseconds since 1970.
+std::int64_t file_time_now();
 
 enum class ControlStatus : std::uint32_t {
   ok = 0,
