@@ -82,12 +82,24 @@ bool ShareServers::runs(const Server& server) {
   return ::poll(&end, 1, 0) >= 0 && (end.revents & (POLLHUP | POLLERR)) == 0;
 }
 
+// A server that is new beside jobs that run already. Nobody waits for its answers: the next question passes
+// them over.
+Status ShareServers::tell_of_jobs(const ClientId& client, Server& server) {
+  for (const auto& [job, since] : jobs_[client]) {
+    share::ControlMessage message{
+        .kind = share::ControlKind::begin_job, .id = ++server.last_id, .session = job, .since = since};
+    TRY(server.control.send(message, {}, sys::Deadline::after(patience_)));
+  }
+  return {};
+}
+
 Status ShareServers::open(const ClientId& client) {
   std::lock_guard lock(mutex_);
   auto found = servers_.find(client);
   if (found != servers_.end() && !found->second->gone && runs(*found->second)) return {};
   auto server = std::make_shared<Server>();
   server->control = TRY(monitor_.open_share(client));
+  TRY(tell_of_jobs(client, *server));
   if (found != servers_.end()) {
     std::lock_guard seen(seen_mutex_);
     add_traffic(ended_, found->second->seen.stats);
@@ -112,11 +124,11 @@ Result<std::shared_ptr<ShareServers::Server>> ShareServers::find(const ClientId&
 Result<share::ControlReply> ShareServers::exchange(Server& server, share::ControlMessage message,
                                                    std::span<const int> fds, sys::milliseconds patience) {
   message.id = ++server.last_id;
-  auto sent = server.control.send(message, fds);
+  auto deadline = sys::Deadline::after(patience);
+  auto sent = server.control.send(message, fds, deadline);
   if (!sent) server.gone = true;
   TRY(std::move(sent));
   share::ControlReply reply;
-  auto deadline = sys::Deadline::after(patience);
   // A reply that came too late for an earlier question is passed over.
   do {
     TRY(server.control.receive(reply, 0, deadline));
@@ -126,10 +138,11 @@ Result<share::ControlReply> ShareServers::exchange(Server& server, share::Contro
 }
 
 Result<share::ControlReply> ShareServers::ask(Server& server, const share::ControlMessage& message,
-                                              std::span<const int> fds) {
+                                              std::span<const int> fds) const {
   std::lock_guard lock(server.mutex);
-  auto answered = exchange(server, message, fds, kShareReplyTimeout);
-  server.gone = !answered.has_value();
+  auto answered = exchange(server, message, fds, patience_);
+  // One that is only slow has mounts, which would end with it.
+  if (!answered && !runs(server)) server.gone = true;
   auto reply = TRY(std::move(answered));
   switch (reply.status) {
     case share::ControlStatus::ok:
@@ -195,12 +208,21 @@ ShareServers::Totals ShareServers::totals() {
 }
 
 Status ShareServers::begin_job(const ClientId& client, std::uint64_t job) {
+  auto since = share::file_time_now();
+  {
+    std::lock_guard lock(mutex_);
+    jobs_[client].emplace(job, since);
+  }
   auto server = TRY(find(client));
-  TRY(ask(*server, {.kind = share::ControlKind::begin_job, .session = job}, {}));
+  TRY(ask(*server, {.kind = share::ControlKind::begin_job, .session = job, .since = since}, {}));
   return {};
 }
 
 Status ShareServers::end_job(const ClientId& client, std::uint64_t job) {
+  {
+    std::lock_guard lock(mutex_);
+    jobs_[client].erase(job);
+  }
   auto server = TRY(find(client));
   TRY(ask(*server, {.kind = share::ControlKind::end_job, .session = job}, {}));
   return {};
@@ -209,6 +231,11 @@ Status ShareServers::end_job(const ClientId& client, std::uint64_t job) {
 Status ShareServers::check_room(const ClientId& client, bool exclusive) {
   auto server = TRY(find(client));
   auto seen = TRY(ask(*server, {.kind = share::ControlKind::stats}, {}));
+  if (!seen.exclusive && seen.sessions >= share::kMaxSessions) {
+    Error full(ErrorKind::exhausted,
+               fmt::format("this folder is mounted {} times, as often as it can be", seen.sessions));
+    return std::unexpected(std::move(full).with_hint("unmount one: cloister unsync -d DIR"));
+  }
   if (seen.sessions == 0 || (!exclusive && !seen.exclusive)) return {};
   Error error(ErrorKind::denied,
               seen.exclusive ? "another mount has this folder to itself (--exclusive)"
