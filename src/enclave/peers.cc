@@ -126,7 +126,7 @@ Result<share::ControlReply> ShareServers::exchange(Server& server, share::Contro
   message.id = ++server.last_id;
   auto deadline = sys::Deadline::after(patience);
   auto sent = server.control.send(message, fds, deadline);
-  if (!sent) server.gone = true;
+  if (!sent && !runs(server)) server.gone = true;
   TRY(std::move(sent));
   share::ControlReply reply;
   // A reply that came too late for an earlier question is passed over.
