@@ -5,7 +5,9 @@
 #include <stdlib.h>
 
 #include <filesystem>
+#include <initializer_list>
 #include <thread>
+#include <vector>
 
 #include "share/lane.h"
 #include "sys/endpoint.h"
@@ -16,7 +18,8 @@ namespace {
 // Answers one hello after the other with these.
 class FakeEnclave {
  public:
-  explicit FakeEnclave(std::vector<share::HelloReply> replies) {
+  explicit FakeEnclave(std::initializer_list<share::HelloReply> answers) {
+    std::vector<share::HelloReply> replies(answers);
     listener_ = sys::listen(endpoint).value();
     thread_ = std::thread([this, replies = std::move(replies)] {
       for (const auto& reply : replies) {
@@ -46,7 +49,7 @@ class FakeEnclave {
 const std::string kTicket(64, 'a');
 
 TEST(GreetLanes, AgreesOnTheLeastThatAnyLaneSays) {
-  FakeEnclave enclave({{.max_write = 65536}, {.max_write = 8192}, {.max_write = 1048576}});
+  FakeEnclave enclave{{.max_write = 65536}, {.max_write = 8192}, {.max_write = 1048576}};
   auto opened = greet_lanes(enclave.endpoint, {.requests = {kTicket, kTicket}, .notifier = kTicket});
   ASSERT_TRUE(opened.has_value()) << opened.error().message();
   EXPECT_EQ(opened->max_write, 8192U);
@@ -55,7 +58,7 @@ TEST(GreetLanes, AgreesOnTheLeastThatAnyLaneSays) {
 }
 
 TEST(GreetLanes, OpensNoMoreLanesThanTheEnclaveAllows) {
-  FakeEnclave enclave({{.max_lanes = 1}});
+  FakeEnclave enclave{{.max_lanes = 1}};
   auto opened = greet_lanes(enclave.endpoint, {.requests = {kTicket, kTicket}, .notifier = kTicket});
   ASSERT_FALSE(opened.has_value());
   EXPECT_EQ(opened.error().kind(), ErrorKind::exhausted);
@@ -63,7 +66,7 @@ TEST(GreetLanes, OpensNoMoreLanesThanTheEnclaveAllows) {
 }
 
 TEST(GreetLanes, SaysThatTheEnclaveIsFull) {
-  FakeEnclave enclave({{.status = share::LaneStatus::full}});
+  FakeEnclave enclave{{.status = share::LaneStatus::full}};
   auto opened = greet_lanes(enclave.endpoint, {.requests = {kTicket}, .notifier = kTicket});
   ASSERT_FALSE(opened.has_value());
   EXPECT_EQ(opened.error().kind(), ErrorKind::exhausted);
