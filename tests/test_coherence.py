@@ -34,6 +34,7 @@ class Job:
         self.answered = 0
         self.orders = folder / "dataset/orders"
         self.orders.write_text("")
+        (folder / "output/answers").unlink(missing_ok=True)  # an earlier job's may show for a second
         self.process = lab.start("user", "run", "probe.cloister", "coherence.py")
         assert self.process.stdout.readline() == b"ready\n", self.process.stderr.read()
 
