@@ -372,6 +372,16 @@ def test_what_is_in_the_folder(lab, folder):
     assert run(lab, "user", "run", *PROBE).returncode == 0
 
 
+@rows("sync-mounts")
+def test_a_mount_too_many(lab, folder):
+    more = ["second", "third", "fourth"]
+    for name in more:
+        lab.ok("user", "sync", "-d", name)
+    check("sync-mounts", run(lab, "user", "sync", "-d", "fifth"))
+    for name in more:
+        lab.ok("user", "unsync", "-d", name)
+
+
 @rows("sync-taken", "sync-exclusive")
 def test_a_mount_of_its_own(lab, folder):
     check("sync-exclusive", run(lab, "user", "sync", "-d", "mine", "--exclusive"))

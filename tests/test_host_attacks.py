@@ -576,6 +576,20 @@ def test_a_lane_needs_a_fresh_ticket_of_its_kind(lab):
     assert greet(lab, hello(third)) == 0
 
 
+def test_a_mount_for_which_there_is_no_room_hears_so(lab):
+    """Tickets of a time when there was room."""
+    given = [tickets(lab, lab.stranger)[0][0] for _ in range(5)]
+    lanes = [wire.connect(lab.lanes) for _ in given]
+    said = []
+    for lane, ticket in zip(lanes, given):
+        lane.sendall(hello(ticket))
+        said.append(struct.unpack(">H", lane.recv(16)[6:8])[0])
+    assert said == [0, 0, 0, 0, 2]
+    assert lanes[-1].recv(1) == b""
+    for lane in lanes:
+        lane.close()
+
+
 def test_a_hello_of_garbage_is_closed_without_a_word(lab):
     (ticket,), _ = tickets(lab, lab.user)
     for raw in (b"\0" * 40, b"GET / HTTP/1.1\r\nHost: enclave........\r\n\r\n"[:40], hello(ticket, magic=b"CLSX"), hello(ticket, version=2),

@@ -8,18 +8,31 @@ namespace cloister::enclave {
 
 JobTable::~JobTable() = default;
 
-// One job at a time writes to a directory of the share's output, unless both said that they share it.
-Status JobTable::admit(const ClientId& client, std::string_view output, bool share_output) {
-  std::size_t running = 0;
-  std::size_t mine = 0;
+// Of all jobs that run, and of those that are about to.
+std::vector<JobTable::Place> JobTable::places() const {
+  std::vector<Place> out;
+  for (const auto& [number, place] : starting_) out.push_back(place);
   for (const auto& [id, job] : jobs_) {
     if (job->ended()) continue;
+    out.push_back({.id = id,
+                   .client = job->client(),
+                   .output = job->view().output,
+                   .shares_output = job->shares_output()});
+  }
+  return out;
+}
+
+// One job at a time writes to a directory of the share's output, unless both said that they share it.
+Status JobTable::admit(const Place& wanted) const {
+  std::size_t running = 0;
+  std::size_t mine = 0;
+  for (const auto& place : places()) {
     ++running;
-    if (job->client() == client) ++mine;
-    auto view = job->view();
-    if (job->client() == client && view.output == output && !(share_output && job->shares_output())) {
+    if (place.client != wanted.client) continue;
+    ++mine;
+    if (place.output == wanted.output && !(place.shares_output && wanted.shares_output)) {
       Error error(ErrorKind::denied,
-                  fmt::format("job {} is writing to the same output directory", job_id_text(view.id)));
+                  fmt::format("job {} is writing to the same output directory", job_id_text(place.id)));
       return std::unexpected(
           std::move(error).with_hint("give this one its own with --output NAME, or pass --share-output"));
     }
@@ -57,28 +70,55 @@ std::vector<std::shared_ptr<Job>> JobTable::jobs_of(const ClientId& client) cons
   return mine;
 }
 
-Result<JobView> JobTable::start(const ClientId& client, const PostedJob& posted) {
-  const auto& order = *posted.order;
+Result<JobTable::Reserved> JobTable::reserve(const ClientId& client, const PostedJob& posted) {
+  Place place{.id = posted.order->id,
+              .client = client,
+              .output = std::string(posted.order->output.view()),
+              .shares_output = posted.share_output};
   std::lock_guard lock(mutex_);
-  TRY(admit(client, order.output.view(), posted.share_output));
-  forget_oldest(client);
+  TRY(admit(place));
   auto number = ++started_;
-  // Without its server a share is still there for the job; only its mounts are not.
-  if (auto watched = shares_.begin_job(client, number, !order.writes.view().empty()); !watched)
-    log_.warning("watch a share: {}", watched.error().message());
-  auto started = monitor_.start_job(client, order);
-  if (!started) {
-    (void)shares_.end_job(client, number).has_value();
-    return std::unexpected(std::move(started).error());
-  }
+  starting_.emplace(number, std::move(place));
+  return Reserved(*this, number);
+}
+
+JobTable::Reserved::~Reserved() {
+  if (table_ == nullptr) return;
+  std::lock_guard lock(table_->mutex_);
+  table_->starting_.erase(number_);
+}
+
+Result<std::shared_ptr<Job>> JobTable::launch(const ClientId& client, const PostedJob& posted,
+                                              std::uint64_t number) {
+  const auto& order = *posted.order;
   auto job = std::make_shared<Job>(
       client, order, JobOptions{.shares_output = posted.share_output, .grace = posted.grace}, number);
-  TRY(job->follow(std::move(started->launcher), std::move(started->standard_output), [this, client, number] {
+  auto started = TRY(monitor_.start_job(client, order));
+  TRY(job->follow(std::move(started.launcher), std::move(started.standard_output), [this, client, number] {
     if (auto told = shares_.end_job(client, number); !told)
       log_.warning("tell a client what a job changed: {}", told.error().message());
   }));
-  jobs_[order.id] = job;
-  return job->view();
+  return job;
+}
+
+// Other processes are asked without the lock: a share server that is slow for one client must not keep the
+// others from their jobs.
+Result<JobView> JobTable::start(const ClientId& client, const PostedJob& posted) {
+  auto reserved = TRY(reserve(client, posted));
+  auto number = reserved.number();
+  // Without its server a share is still there for the job; only its mounts are not.
+  if (auto watched = shares_.begin_job(client, number, !posted.order->writes.view().empty()); !watched)
+    log_.warning("watch a share: {}", watched.error().message());
+  auto job = launch(client, posted, number);
+  if (!job) {
+    (void)shares_.end_job(client, number).has_value();
+    return std::unexpected(std::move(job).error());
+  }
+  std::lock_guard lock(mutex_);
+  forget_oldest(client);
+  starting_.erase(number);
+  jobs_[posted.order->id] = *job;
+  return (*job)->view();
 }
 
 Result<std::shared_ptr<Job>> JobTable::find(const ClientId& client, JobId id) {

@@ -7,6 +7,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/log.h"
@@ -68,8 +69,33 @@ class JobTable {
   Totals totals();
 
  private:
+  // What a job takes up from the moment it is admitted.
+  struct Place {
+    JobId id = 0;
+    ClientId client{};
+    std::string output;
+    bool shares_output = false;
+  };
+  // A place among starting_, given back at the end of its scope.
+  class Reserved {
+   public:
+    Reserved(JobTable& table, std::uint64_t number) : table_(&table), number_(number) {}
+    Reserved(Reserved&& other) noexcept
+        : table_(std::exchange(other.table_, nullptr)), number_(other.number_) {}
+    Reserved& operator=(Reserved&&) = delete;
+    ~Reserved();
+    std::uint64_t number() const { return number_; }
+
+   private:
+    JobTable* table_;
+    std::uint64_t number_;
+  };
+
   Result<std::shared_ptr<Job>> find(const ClientId& client, JobId id);
-  Status admit(const ClientId& client, std::string_view output, bool share_output);
+  std::vector<Place> places() const;
+  Status admit(const Place& wanted) const;
+  Result<Reserved> reserve(const ClientId& client, const PostedJob& posted);
+  Result<std::shared_ptr<Job>> launch(const ClientId& client, const PostedJob& posted, std::uint64_t number);
   void forget_oldest(const ClientId& client);
   std::vector<std::shared_ptr<Job>> jobs_of(const ClientId& client) const;  // the newest first
 
@@ -78,6 +104,7 @@ class JobTable {
   const Log& log_;
   std::mutex mutex_;
   std::map<JobId, std::shared_ptr<Job>> jobs_;
+  std::map<std::uint64_t, Place> starting_;  // by number: admitted, and not among jobs_ yet
   std::uint64_t started_ = 0;
   Totals forgotten_;
 };

@@ -130,8 +130,24 @@ class Listener {
     bool notifier = hello.kind == share::LaneKind::notifications;
     if (notifier != (right->purpose == LanePurpose::notifications))
       return fail(ErrorKind::denied, "a ticket of another kind");
-    TRY(share::write_hello_reply(stream, {}));
-    return shares_.add_lane(*right, stream.release());
+    // The share server writes to this lane unasked: its client must have read the reply by then.
+    if (notifier) {
+      TRY(share::write_hello_reply(stream, {}));
+      return shares_.add_lane(*right, stream.release());
+    }
+    return add_and_answer(*right, stream.release());
+  }
+
+  // The share server writes nothing to a lane of requests before the client does, so that it can have the
+  // lane while the reply is still to come, which says whether there was room.
+  Status add_and_answer(const LaneRight& right, sys::Fd fd) {
+    auto added = shares_.add_lane(right, fd);
+    bool full =
+        !added && (added.error().kind() == ErrorKind::exhausted || added.error().kind() == ErrorKind::denied);
+    if (!added && !full) return added;
+    sys::FdStream stream(std::move(fd));
+    TRY(share::write_hello_reply(stream, {.status = full ? share::LaneStatus::full : share::LaneStatus::ok}));
+    return added;
   }
 
   sys::Fd control_;

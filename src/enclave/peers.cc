@@ -8,6 +8,17 @@
 
 namespace cloister::enclave {
 
+namespace {
+
+share::ControlMessage begin_message(std::uint64_t job, const share::RunningJob& running) {
+  return {.kind = share::ControlKind::begin_job,
+          .flag = running.writes_all ? 1U : 0U,
+          .session = job,
+          .since = running.since};
+}
+
+}  // namespace
+
 Result<std::vector<sys::Fd>> MonitorPeer::ask(const MonitorRequest& request, std::size_t wanted) {
   std::lock_guard lock(mutex_);
   TRY(socket_.send(request));
@@ -82,12 +93,24 @@ bool ShareServers::runs(const Server& server) {
   return ::poll(&end, 1, 0) >= 0 && (end.revents & (POLLHUP | POLLERR)) == 0;
 }
 
+// A server that is new beside jobs that run already. Nobody waits for its answers: the next question passes
+// them over.
+Status ShareServers::tell_of_jobs(const ClientId& client, Server& server) {
+  for (const auto& [job, running] : jobs_[client]) {
+    auto message = begin_message(job, running);
+    message.id = ++server.last_id;
+    TRY(server.control.send(message, {}, sys::Deadline::after(patience_)));
+  }
+  return {};
+}
+
 Status ShareServers::open(const ClientId& client) {
   std::lock_guard lock(mutex_);
   auto found = servers_.find(client);
   if (found != servers_.end() && !found->second->gone && runs(*found->second)) return {};
   auto server = std::make_shared<Server>();
   server->control = TRY(monitor_.open_share(client));
+  TRY(tell_of_jobs(client, *server));
   if (found != servers_.end()) {
     std::lock_guard seen(seen_mutex_);
     add_traffic(ended_, found->second->seen.stats);
@@ -112,11 +135,11 @@ Result<std::shared_ptr<ShareServers::Server>> ShareServers::find(const ClientId&
 Result<share::ControlReply> ShareServers::exchange(Server& server, share::ControlMessage message,
                                                    std::span<const int> fds, sys::milliseconds patience) {
   message.id = ++server.last_id;
-  auto sent = server.control.send(message, fds);
-  if (!sent) server.gone = true;
+  auto deadline = sys::Deadline::after(patience);
+  auto sent = server.control.send(message, fds, deadline);
+  if (!sent && !runs(server)) server.gone = true;
   TRY(std::move(sent));
   share::ControlReply reply;
-  auto deadline = sys::Deadline::after(patience);
   // A reply that came too late for an earlier question is passed over.
   do {
     TRY(server.control.receive(reply, 0, deadline));
@@ -126,10 +149,11 @@ Result<share::ControlReply> ShareServers::exchange(Server& server, share::Contro
 }
 
 Result<share::ControlReply> ShareServers::ask(Server& server, const share::ControlMessage& message,
-                                              std::span<const int> fds) {
+                                              std::span<const int> fds) const {
   std::lock_guard lock(server.mutex);
-  auto answered = exchange(server, message, fds, kShareReplyTimeout);
-  server.gone = !answered.has_value();
+  auto answered = exchange(server, message, fds, patience_);
+  // One that is only slow has mounts, which would end with it.
+  if (!answered && !runs(server)) server.gone = true;
   auto reply = TRY(std::move(answered));
   switch (reply.status) {
     case share::ControlStatus::ok:
@@ -195,13 +219,21 @@ ShareServers::Totals ShareServers::totals() {
 }
 
 Status ShareServers::begin_job(const ClientId& client, std::uint64_t job, bool writes_all) {
+  share::RunningJob running{.since = share::file_time_now(), .writes_all = writes_all};
+  {
+    std::lock_guard lock(mutex_);
+    jobs_[client].emplace(job, running);
+  }
   auto server = TRY(find(client));
-  TRY(ask(*server, {.kind = share::ControlKind::begin_job, .flag = writes_all ? 1U : 0U, .session = job},
-          {}));
+  TRY(ask(*server, begin_message(job, running), {}));
   return {};
 }
 
 Status ShareServers::end_job(const ClientId& client, std::uint64_t job) {
+  {
+    std::lock_guard lock(mutex_);
+    jobs_[client].erase(job);
+  }
   auto server = TRY(find(client));
   TRY(ask(*server, {.kind = share::ControlKind::end_job, .session = job}, {}));
   return {};
@@ -210,6 +242,11 @@ Status ShareServers::end_job(const ClientId& client, std::uint64_t job) {
 Status ShareServers::check_room(const ClientId& client, bool exclusive) {
   auto server = TRY(find(client));
   auto seen = TRY(ask(*server, {.kind = share::ControlKind::stats}, {}));
+  if (!seen.exclusive && seen.sessions >= share::kMaxSessions) {
+    Error full(ErrorKind::exhausted,
+               fmt::format("this folder is mounted {} times, as often as it can be", seen.sessions));
+    return std::unexpected(std::move(full).with_hint("unmount one: cloister unsync -d DIR"));
+  }
   if (seen.sessions == 0 || (!exclusive && !seen.exclusive)) return {};
   Error error(ErrorKind::denied,
               seen.exclusive ? "another mount has this folder to itself (--exclusive)"

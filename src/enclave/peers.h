@@ -54,17 +54,21 @@ class KeeperPeer {
 // The share servers that are known to run, by client.
 class ShareServers {
  public:
-  explicit ShareServers(MonitorPeer& monitor) : monitor_(monitor) {}
+  // patience: how long a share server may take to answer.
+  explicit ShareServers(MonitorPeer& monitor, sys::milliseconds patience = kShareReplyTimeout)
+      : monitor_(monitor), patience_(patience) {}
 
   Status open(const ClientId& client);
   bool known(const ClientId& client);
+  // exhausted: no room for this lane or its mount. denied: another mount has the share to itself.
   Status add_lane(const LaneRight& right, const sys::Fd& connection);
   // While a job runs, what changes in its client's share is pushed to the client's kernels. `job`: a number
   // that no other running job has. `writes_all`: it may write elsewhere than to output/.
   Status begin_job(const ClientId& client, std::uint64_t job, bool writes_all);
   // Returns when the client's kernels have been told of all that the job has changed.
   Status end_job(const ClientId& client, std::uint64_t job);
-  // conflict: a mount has the share to itself, or wants to while there is another.
+  // denied: a mount has the share to itself, or wants to while there is another. exhausted: no room for one
+  // more.
   Status check_room(const ClientId& client, bool exclusive);
 
   // Sums over all clients. A server that is busy or slow counts as it was last seen: nobody waits for another
@@ -92,16 +96,19 @@ class ShareServers {
   };
   static Result<share::ControlReply> exchange(Server& server, share::ControlMessage message,
                                               std::span<const int> fds, sys::milliseconds patience);
-  static Result<share::ControlReply> ask(Server& server, const share::ControlMessage& message,
-                                         std::span<const int> fds);
+  Result<share::ControlReply> ask(Server& server, const share::ControlMessage& message,
+                                  std::span<const int> fds) const;
   Result<std::shared_ptr<Server>> find(const ClientId& client);
   static bool runs(const Server& server);
+  Status tell_of_jobs(const ClientId& client, Server& server);
   void look_at(Server& server);
   static void add_traffic(Totals& totals, const share::ServerStats& stats);
 
   MonitorPeer& monitor_;
+  const sys::milliseconds patience_;
   std::mutex mutex_;
   std::map<ClientId, std::shared_ptr<Server>> servers_;
+  std::map<ClientId, std::map<std::uint64_t, share::RunningJob>> jobs_;
   std::mutex seen_mutex_;  // taken last
   Totals ended_;           // traffic of servers that were replaced
 };

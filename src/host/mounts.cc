@@ -137,16 +137,22 @@ Result<std::string> check_mount_point(const std::string& directory) {
   return path.string();
 }
 
-share::PumpOptions pump_options(const SyncOptions& options, share::Traffic* traffic) {
+share::PumpOptions pump_options(const SyncOptions& options, std::uint32_t max_write,
+                                share::Traffic* traffic) {
   return {.ownership = options.ownership,
           .uid = ::getuid(),
           .gid = ::getgid(),
           .exclusive = options.exclusive,
+          .max_write = max_write,
           .traffic = traffic};
 }
 
-Result<std::unique_ptr<sys::Stream>> open_lane(const sys::Endpoint& lanes, share::LaneKind kind,
-                                               const std::string& ticket) {
+struct OpenedLane {
+  std::unique_ptr<sys::Stream> stream;
+  share::HelloReply agreed;
+};
+
+Result<OpenedLane> open_lane(const sys::Endpoint& lanes, share::LaneKind kind, const std::string& ticket) {
   auto raw = TRY(from_hex(ticket));
   share::Hello hello{.kind = kind};
   if (raw.size() != hello.ticket.size())
@@ -154,8 +160,8 @@ Result<std::unique_ptr<sys::Stream>> open_lane(const sys::Endpoint& lanes, share
   std::copy(raw.begin(), raw.end(), hello.ticket.begin());
   auto stream =
       std::make_unique<sys::FdStream>(TRY(sys::connect(lanes, sys::Deadline::after(kConnectTimeout))));
-  TRY(share::greet(*stream, hello));
-  return stream;
+  auto agreed = TRY(share::greet(*stream, hello));
+  return OpenedLane{std::move(stream), agreed};
 }
 
 // What the pump's process says once the folder is usable, or why it is not: message, line feed, hint.
@@ -178,26 +184,39 @@ Status await_pump(int ready, pid_t pid, const std::string& log, const HeldSignal
 
 }  // namespace
 
-Result<share::Lanes> open_lanes(Session& session, const sys::Endpoint& lanes, const SyncOptions& options) {
+Result<OpenedLanes> greet_lanes(const sys::Endpoint& lanes, const LaneTickets& tickets) {
+  OpenedLanes out;
+  auto agree = [&](OpenedLane lane) -> Result<std::unique_ptr<sys::Stream>> {
+    if (tickets.requests.size() > lane.agreed.max_lanes)
+      return fail(ErrorKind::exhausted, "the enclave allows {} lanes, not {}", lane.agreed.max_lanes,
+                  tickets.requests.size());
+    out.max_write = std::min(out.max_write, lane.agreed.max_write);
+    return std::move(lane.stream);
+  };
+  for (const auto& ticket : tickets.requests)
+    out.lanes.requests.push_back(TRY(agree(TRY(open_lane(lanes, share::LaneKind::requests, ticket)))));
+  out.lanes.notifications =
+      TRY(agree(TRY(open_lane(lanes, share::LaneKind::notifications, tickets.notifier))));
+  return out;
+}
+
+Result<OpenedLanes> open_lanes(Session& session, const sys::Endpoint& lanes, const SyncOptions& options) {
   http::Request request{.method = "POST", .target = "/v1/share"};
   request.fields.set("Content-Type", "application/json");
   request.body = json{{"lanes", options.lanes}, {"exclusive", options.exclusive}}.dump();
   auto response = TRY(session.request(request));
   auto object = json::parse(response.body, nullptr, /*allow_exceptions=*/false);
-  share::Lanes out;
+  LaneTickets tickets;
   try {
-    for (const auto& ticket : object.at("tickets")) {
-      out.requests.push_back(TRY(open_lane(lanes, share::LaneKind::requests, ticket.get<std::string>())));
-    }
-    out.notifications =
-        TRY(open_lane(lanes, share::LaneKind::notifications, object.at("notifier").get<std::string>()));
+    tickets.requests = object.at("tickets").get<std::vector<std::string>>();
+    tickets.notifier = object.at("notifier").get<std::string>();
   } catch (const json::exception&) {
     return fail(ErrorKind::corrupt, "the enclave's answer is not the documented one");
   }
-  if (out.requests.size() != options.lanes)
-    return fail(ErrorKind::corrupt, "the enclave gave {} tickets, not {}", out.requests.size(),
+  if (tickets.requests.size() != options.lanes)
+    return fail(ErrorKind::corrupt, "the enclave gave {} tickets, not {}", tickets.requests.size(),
                 options.lanes);
-  return out;
+  return greet_lanes(lanes, tickets);
 }
 
 namespace {
@@ -206,12 +225,12 @@ Status run_mount(const EnclaveRecord& enclave, const OpenSession& open_session, 
                  const std::function<void()>& on_mounted, share::Traffic* traffic) {
   auto directory = TRY(check_mount_point(options.directory));
   auto session = TRY(open_session());
-  auto lanes = TRY(open_lanes(session, enclave.lanes, options));
+  auto opened = TRY(open_lanes(session, enclave.lanes, options));
   auto mount = TRY(
       share::Mount::mount(directory, {.allow_other = options.allow_other, .read_only = options.read_only}));
-  auto watch = TRY(UnmountOnSignal::watch(mount, lanes, *traffic));
+  auto watch = TRY(UnmountOnSignal::watch(mount, opened.lanes, *traffic));
   on_mounted();
-  auto pumped = share::pump(mount, std::move(lanes), pump_options(options, traffic));
+  auto pumped = share::pump(mount, std::move(opened.lanes), pump_options(options, opened.max_write, traffic));
   if (watch->told()) return {};
   return pumped;
 }

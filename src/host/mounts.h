@@ -36,8 +36,18 @@ struct SyncOptions {
   std::size_t lanes = kDefaultLanes;
 };
 
-// The lanes of a new mount: tickets over the session, a connection and a hello for each.
-Result<share::Lanes> open_lanes(Session& session, const sys::Endpoint& lanes, const SyncOptions& options);
+struct LaneTickets {
+  std::vector<std::string> requests;  // in hexadecimal
+  std::string notifier;
+};
+struct OpenedLanes {
+  share::Lanes lanes;
+  std::uint32_t max_write = fuse::kMaxWrite;  // bytes: the least that any lane's hello agreed to
+};
+// A connection and a hello for each ticket. exhausted: more lanes than the enclave allows.
+Result<OpenedLanes> greet_lanes(const sys::Endpoint& lanes, const LaneTickets& tickets);
+// The lanes of a new mount, with tickets that were asked for over the session.
+Result<OpenedLanes> open_lanes(Session& session, const sys::Endpoint& lanes, const SyncOptions& options);
 
 using OpenSession = std::function<Result<Session>()>;
 

@@ -2,10 +2,14 @@
 
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <condition_variable>
 #include <deque>
+#include <exception>
 #include <mutex>
+#include <optional>
 #include <thread>
+#include <utility>
 
 #include "share/limits.h"
 #include "share/sessions.h"
@@ -48,46 +52,62 @@ class Invalidator {
   // A mount or a job has come.
   void look() {
     std::lock_guard lock(mutex_);
-    watching_ = true;
+    looked_ = true;
     wake_.notify_one();
   }
 
  private:
+  using Pause = std::chrono::nanoseconds;
+
   void run() {
     std::unique_lock lock(mutex_);
-    for (;;) {
-      if (!watching_) wake_.wait(lock, [this] { return ending_ || watching_ || !waiting_.empty(); });
-      bool asked = wake_.wait_for(lock, pause_, [this] { return ending_ || !waiting_.empty(); });
-      if (ending_) return;
-      if (!asked) {
-        lock.unlock();
-        bool goes_on = watch();
-        lock.lock();
-        watching_ = goes_on;
-        continue;
+    std::optional<Pause> pause;  // nothing to watch
+    while (!ending_) {
+      auto called = [this] { return ending_ || looked_ || !waiting_.empty(); };
+      bool woken = true;
+      if (pause) {
+        woken = wake_.wait_for(lock, *pause, called);
+      } else {
+        wake_.wait(lock, called);
       }
-      auto asker = waiting_.front();
-      waiting_.pop_front();
+      if (ending_) return;
+      if (std::exchange(looked_, false)) pause = kWatchInterval;
+      if (woken && waiting_.empty()) continue;
+      auto asker = woken ? std::optional(waiting_.front()) : std::nullopt;
+      if (woken) waiting_.pop_front();
       lock.unlock();
-      ControlReply reply{.kind = asker.kind,
-                         .status = sessions_.invalidate(sys::Deadline::after(kInvalidateTimeout)),
-                         .id = asker.id};
-      if (asker.kind == ControlKind::end_job) sessions_.end_job(asker.session);
-      // A failure to send means that the control socket closed: the loop sees it too.
-      static_cast<void>(control_.send(reply).has_value());
+      if (asker) {
+        answer(*asker);
+      } else {
+        pause = watch();
+      }
       lock.lock();
     }
   }
 
-  // False when there is nothing to watch any more.
-  bool watch() {
-    if (!sessions_.watched()) return false;
-    auto started = std::chrono::steady_clock::now();
-    // Who does not confirm in time is told again the next time.
-    static_cast<void>(sessions_.invalidate(sys::Deadline::after(kInvalidateTimeout)));
-    auto took = std::chrono::steady_clock::now() - started;
-    pause_ = std::max<std::chrono::nanoseconds>(kWatchInterval, took * kWatchShare);
-    return true;
+  void answer(const ControlMessage& asker) {
+    ControlReply reply{.kind = asker.kind, .status = invalidate(kInvalidateTimeout), .id = asker.id};
+    if (asker.kind == ControlKind::end_job) sessions_.end_job(asker.session);
+    // A failure to send means that the control socket closed: the loop sees it too.
+    static_cast<void>(control_.send(reply).has_value());
+  }
+
+  // For how long to rest; nullopt when there is nothing to watch any more.
+  std::optional<Pause> watch() {
+    if (!sessions_.watched()) return std::nullopt;
+    Pause compared{0};
+    // What is not confirmed in time has been sent, or will be the next time.
+    static_cast<void>(invalidate(kWatchTimeout, &compared));
+    return std::clamp<Pause>(compared * kWatchShare, kWatchInterval, kMaxWatchPause);
+  }
+
+  // Memory may run out for a moment; what changed shows later then.
+  ControlStatus invalidate(sys::milliseconds patience, Pause* compared = nullptr) {
+    try {
+      return sessions_.invalidate(patience, compared);
+    } catch (const std::exception&) {
+      return ControlStatus::unconfirmed;
+    }
   }
 
   Sessions& sessions_;
@@ -95,11 +115,38 @@ class Invalidator {
   std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<ControlMessage> waiting_;
-  std::chrono::nanoseconds pause_ = kWatchInterval;
-  bool watching_ = false;
+  bool looked_ = false;
   bool ending_ = false;
   std::thread thread_;
 };
+
+// The reply, unless it comes later.
+std::optional<ControlReply> handle(Sessions& sessions, Invalidator& invalidator,
+                                   const ControlMessage& message, std::vector<sys::Fd> fds) {
+  ControlReply reply{.kind = message.kind, .id = message.id};
+  bool adds = message.kind == ControlKind::add_lane || message.kind == ControlKind::add_notifier;
+  if (fds.size() != (adds ? 1U : 0U)) {
+    reply.status = ControlStatus::invalid;
+  } else if (message.kind == ControlKind::add_lane) {
+    reply.status = sessions.add_lane(message.session, message.flag == 1, std::move(fds.front()));
+    invalidator.look();
+  } else if (message.kind == ControlKind::add_notifier) {
+    reply.status = sessions.add_notifier(message.session, std::move(fds.front()));
+  } else if (message.kind == ControlKind::stats) {
+    sessions.count(reply);
+  } else if (message.kind == ControlKind::begin_job) {
+    reply.status =
+        sessions.begin_job(message.session, {.since = message.since, .writes_all = message.flag == 1});
+    invalidator.look();
+  } else if (message.kind != ControlKind::invalidate && message.kind != ControlKind::end_job) {
+    reply.status = ControlStatus::invalid;
+  } else if (invalidator.enqueue(message)) {
+    return std::nullopt;  // answered when it is done
+  } else {
+    reply.status = ControlStatus::full;
+  }
+  return reply;
+}
 
 }  // namespace
 
@@ -110,29 +157,19 @@ int run_server(sys::MessageSocket control, sys::Dir root, ServerOptions options)
   for (;;) {
     ControlMessage message;
     auto fds = control.receive(message, 1);
-    if (!fds) return fds.error().kind() == ErrorKind::unavailable ? 0 : 1;
-    ControlReply reply{.kind = message.kind, .id = message.id};
-    bool adds = message.kind == ControlKind::add_lane || message.kind == ControlKind::add_notifier;
-    if (fds->size() != (adds ? 1U : 0U)) {
-      reply.status = ControlStatus::invalid;
-    } else if (message.kind == ControlKind::add_lane) {
-      reply.status = sessions.add_lane(message.session, message.flag == 1, std::move(fds->front()));
-      invalidator.look();
-    } else if (message.kind == ControlKind::add_notifier) {
-      reply.status = sessions.add_notifier(message.session, std::move(fds->front()));
-    } else if (message.kind == ControlKind::stats) {
-      sessions.count(reply);
-    } else if (message.kind == ControlKind::begin_job) {
-      reply.status = sessions.begin_job(message.session, message.flag == 1);
-      invalidator.look();
-    } else if (message.kind != ControlKind::invalidate && message.kind != ControlKind::end_job) {
-      reply.status = ControlStatus::invalid;
-    } else if (invalidator.enqueue(message)) {
-      continue;  // answered when it is done
-    } else {
-      reply.status = ControlStatus::full;
+    // Running out of descriptors or memory is one message's misfortune: it must not end the mounts.
+    std::optional<ControlReply> reply =
+        ControlReply{.kind = message.kind, .status = ControlStatus::full, .id = message.id};
+    try {
+      if (fds) {
+        reply = handle(sessions, invalidator, message, *std::move(fds));
+      } else if (fds.error().kind() != ErrorKind::exhausted) {
+        return fds.error().kind() == ErrorKind::unavailable ? 0 : 1;
+      }
+    } catch (const std::exception&) {
     }
-    if (!control.send(reply)) return 0;
+    if (!reply) continue;
+    if (!control.send(*reply)) return 0;
   }
 }
 

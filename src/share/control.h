@@ -19,6 +19,12 @@ enum class ControlKind : std::uint32_t {
   end_job = 6,    // answered when all mounts have been told, as `invalidate` is
 };
 
+// A job that uses the share, as begin_job tells of it.
+struct RunningJob {
+  std::int64_t since = 0;   // file_time_now() when it began
+  bool writes_all = false;  // it may write elsewhere than to kJobOutput
+};
+
 struct ControlMessage {
   ControlKind kind = ControlKind::stats;
   // Of add_lane: 1 if this mount wants the share to itself. Of begin_job: 1 if it may write elsewhere than to
@@ -27,7 +33,11 @@ struct ControlMessage {
   std::uint64_t id = 0;  // of the caller's choice
   std::uint64_t session =
       0;  // which mount a lane belongs to: the caller's number. A mount ends with its last lane
+  std::int64_t since = 0;  // of begin_job: file_time_now() when it began
 };
+
+// What the kernel writes into the times of a file that changes now: nanoseconds since 1970.
+std::int64_t file_time_now();
 
 enum class ControlStatus : std::uint32_t {
   ok = 0,

@@ -1,7 +1,9 @@
 // The share server's process, as a thread.
 #include "share/control.h"
 
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "fuse/limits.h"
 #include "fuse/notification.h"
@@ -54,6 +56,16 @@ class ControlTest : public testing::Test {
     if (!reply || !reply->has_value()) return {.error = -1, .body = {}};
     return {.error = -fuse::load<fuse_out_header>(**reply).error,
             .body = to_bytes((*reply)->subspan(sizeof(fuse_out_header)))};
+  }
+
+  // Everything up to the next fence; false when the lane has ended.
+  static bool confirm(fuse::MessageReader& reader, sys::Stream& notifications) {
+    for (;;) {
+      auto message = reader.next();
+      if (!message || !message->has_value()) return false;
+      if (fuse::check_notification(**message).value() == fuse::NotificationKind::fence)
+        return notifications.write_all(**message).has_value();
+    }
   }
 
   TemporaryDirectory root;
@@ -116,6 +128,54 @@ TEST_F(ControlTest, SaysWhenAClientDoesNotConfirm) {
   notifications.reset();
   ASSERT_TRUE(control.send(ControlMessage{.kind = ControlKind::invalidate, .id = 77}).has_value());
   EXPECT_EQ(receive().status, ControlStatus::unconfirmed);
+}
+
+TEST_F(ControlTest, AMountThatStandsStillKeepsNoOtherFromBeingTold) {
+  auto lane = add(ControlKind::add_lane, 1);
+  auto still = add(ControlKind::add_notifier, 1);
+  auto other = add(ControlKind::add_lane, 2);
+  auto lively = add(ControlKind::add_notifier, 2);
+  ASSERT_TRUE(control.send(ControlMessage{.kind = ControlKind::invalidate, .id = 77}).has_value());
+  // The first goes on once the second has been told.
+  fuse::MessageReader told(*lively, sizeof(fuse_out_header), fuse::kMaxNotification);
+  ASSERT_TRUE(confirm(told, *lively));
+  std::thread one([&] {
+    fuse::MessageReader late(*still, sizeof(fuse_out_header), fuse::kMaxNotification);
+    while (confirm(late, *still)) {
+    }
+  });
+  std::thread two([&] {
+    while (confirm(told, *lively)) {
+    }
+  });
+  EXPECT_EQ(receive().status, ControlStatus::ok);
+  lane.reset();
+  other.reset();
+  end();
+  one.join();
+  two.join();
+}
+
+TEST_F(ControlTest, ALaneForWhichThereIsNoDescriptorIsRefusedAlone) {
+  auto lane = add(ControlKind::add_lane, 1);
+  auto pair = sys::make_socket_pair(SOCK_STREAM).value();
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  int lowest = ::dup(0);  // all below it are taken
+  ASSERT_GE(lowest, 0);
+  ::close(lowest);
+  rlimit none{.rlim_cur = static_cast<rlim_t>(lowest), .rlim_max = before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+  auto reply = tell({.kind = ControlKind::add_lane, .id = 5, .session = 1}, {pair.second.get()});
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+  EXPECT_EQ(reply.status, ControlStatus::full);
+  EXPECT_EQ(ask(*lane, FUSE_GETATTR, FUSE_ROOT_ID, with(fuse_getattr_in{})).error, 0);
+  add(ControlKind::add_lane, 1);
+}
+
+TEST_F(ControlTest, HearsTwiceOfAJob) {
+  for (int i = 0; i < 2; ++i)
+    EXPECT_EQ(tell({.kind = ControlKind::begin_job, .session = 9, .since = 1}).status, ControlStatus::ok);
 }
 
 TEST_F(ControlTest, HasLimits) {

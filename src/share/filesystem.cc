@@ -43,14 +43,16 @@ bool frees(const fuse::Body& body) {
          std::holds_alternative<fuse::BatchForget>(body);
 }
 
-// Inodes and handles are descriptors: they cannot be more than the process may have.
+// Inodes and handles are descriptors: those of all mounts together cannot be more than the process may have.
+// The inodes are divided where there are several mounts (know); the others are, once and for all.
 void fit_limits(ServerOptions& options) {
   rlimit limit{};
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return;
   std::size_t all = std::max<std::size_t>(limit.rlim_cur, 2 * kSpareDescriptors) - kSpareDescriptors;
-  options.max_handles = std::min(options.max_handles, all / 4);
-  options.max_lock_owners = std::min(options.max_lock_owners, all / 16);
-  options.max_inodes = std::min(options.max_inodes, all - options.max_handles - options.max_lock_owners);
+  options.max_handles = std::min(options.max_handles, all / 4 / options.mounts);
+  options.max_lock_owners = std::min(options.max_lock_owners, all / 16 / options.mounts);
+  auto others = options.mounts * (options.max_handles + options.max_lock_owners);
+  options.max_inodes = std::min(options.max_inodes, all - others);
 }
 
 }  // namespace

@@ -347,7 +347,7 @@ TEST_F(HostileConfirmationTest, OldFencesWithoutEndDoNotConfirm) {
   });
   EXPECT_FALSE(invalidate());
   over = true;
-  server_->set_notifier(std::unique_ptr<sys::Stream>());  // closes the lane, so that the flood ends
+  server_->set_notifier(sys::Fd());  // closes the lane, so that the flood ends
   flooding.join();
 }
 

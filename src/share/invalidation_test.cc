@@ -2,12 +2,15 @@
 // mounts.
 #include <fcntl.h>
 #include <gmock/gmock.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
 #include <time.h>
 
 #include <algorithm>
 
 #include "fuse/notification.h"
 #include "fuse/protocol.h"
+#include "share/notify.h"
 #include "share/test_client.h"
 
 namespace cloister::share {
@@ -44,8 +47,11 @@ class InvalidationTest : public ShareTest {
     return out;
   }
   std::vector<std::string> confirm() {
-    std::vector<std::string> out;
     fuse::MessageReader reader(*client_, sizeof(fuse_out_header), fuse::kMaxNotification);
+    return confirm(reader);
+  }
+  std::vector<std::string> confirm(fuse::MessageReader& reader) {
+    std::vector<std::string> out;
     for (;;) {
       auto message = reader.next();
       if (!message || !message->has_value()) return {"nothing"};
@@ -120,6 +126,59 @@ TEST_F(InvalidationTest, GivesUpOnASilentClientAndGoesOnWithALateOne) {
   ASSERT_FALSE(refused.has_value());
   EXPECT_EQ(refused.error().kind(), ErrorKind::unavailable);
   confirm();  // the fence of the first, late
+  changes();
+}
+
+TEST_F(InvalidationTest, TellsAClientThatStoodStillTheRestLater) {
+  constexpr int kFiles = 400;
+  for (int i = 0; i < kFiles; ++i) {
+    write_text(root / std::to_string(i), "x");
+    node_of(std::to_string(i));
+  }
+  auto pair = sys::make_socket_pair(SOCK_STREAM).value();
+  int little = 1;  // the least there is: less than what is to be told
+  ASSERT_EQ(::setsockopt(pair.first.get(), SOL_SOCKET, SO_SNDBUF, &little, sizeof little), 0);
+  server_->set_notifier(std::move(pair.first));
+  client_ = std::make_unique<sys::FdStream>(std::move(pair.second));
+  client_->set_deadline(sys::Deadline::after(sys::seconds(10)));
+  for (int i = 0; i < kFiles; ++i) ::unlink((root / std::to_string(i)).c_str());
+  for (int i = 0; i < 3; ++i)
+    EXPECT_FALSE(server_->invalidate_changed(sys::Deadline::after(sys::milliseconds(20))).has_value());
+  std::vector<std::string> late;
+  std::thread confirming([&] {
+    fuse::MessageReader reader(*client_, sizeof(fuse_out_header), fuse::kMaxNotification);
+    late = confirm(reader);
+    confirm(reader);
+  });
+  EXPECT_TRUE(server_->invalidate_changed().has_value());
+  confirming.join();
+  EXPECT_EQ(std::count_if(late.begin(), late.end(), [](const auto& one) { return one.starts_with("entry"); }),
+            kFiles);
+}
+
+TEST(NotifierTest, KeepsOnlySoMuchForAClientThatStandsStill) {
+  auto pair = sys::make_socket_pair(SOCK_STREAM).value();
+  Notifier notifier;
+  notifier.set(std::move(pair.first));
+  auto deliver = [&](std::size_t bytes) {
+    return notifier.deliver({Bytes(bytes)}, sys::Deadline::after(sys::milliseconds(20)));
+  };
+  EXPECT_FALSE(deliver(kMaxUnsentBytes / 2).has_value());
+  EXPECT_EQ(deliver(1).error().message(), "send invalidations: timed out");
+  EXPECT_EQ(deliver(kMaxUnsentBytes).error().message(), "send invalidations: timed out");
+  EXPECT_EQ(deliver(1).error().message(), "the client stopped reading its invalidations");
+}
+
+TEST_F(InvalidationTest, ANewLaneDoesNotWaitForTheOld) {
+  std::string why;
+  std::thread telling([&] { why = server_->invalidate_changed().error().message(); });
+  fuse::MessageReader reader(*client_, sizeof(fuse_out_header), fuse::kMaxNotification);
+  while (fuse::check_notification(*reader.next().value()).value() != fuse::NotificationKind::fence) {
+  }
+  auto old = std::move(client_);
+  connect();
+  telling.join();
+  EXPECT_FALSE(why.contains("timed out")) << why;
   changes();
 }
 
@@ -228,6 +287,33 @@ TEST_F(InvalidationTest, MountsShareTheInodesThatCanBeKnown) {
   EXPECT_EQ(lookup("3").error, ENFILE);
   server_->know({});
   EXPECT_EQ(lookup("3").error, 0);
+}
+
+// Handles are descriptors of one process, whichever mount they are of.
+TEST_F(InvalidationTest, MountsDivideTheHandlesThatThereCanBe) {
+  constexpr std::size_t kDescriptors = 1024;
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  rlimit low{.rlim_cur = kDescriptors, .rlim_max = before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &low), 0);
+  write_text(root / "f", "");
+  std::size_t handles = 0;
+  std::size_t nodes = 1;
+  stop();
+  start({.mounts = 4});
+  auto node = node_of("f");
+  while (handles < kDescriptors && ask(FUSE_OPEN, node, with(fuse_open_in{.flags = O_RDONLY})).error == 0)
+    ++handles;
+  server_->know({.mounts = 4});
+  for (; nodes < kDescriptors; ++nodes) {
+    write_text(root / std::to_string(nodes), "");
+    if (lookup(std::to_string(nodes)).error != 0) break;
+  }
+  stop();
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+  EXPECT_GT(handles, 0U);
+  EXPECT_GT(nodes, handles);
+  EXPECT_LT(4 * (handles + nodes), kDescriptors);
 }
 
 TEST_F(InvalidationTest, OnlyAnExclusiveMountLosesTheNamesOfChangedFiles) {

@@ -35,6 +35,9 @@ inline constexpr std::size_t kMaxWatchedJobs = 256;                   // of one 
 inline constexpr std::size_t kMaxPendingInvalidations =
     64;  // invalidate requests waiting in one server process
 
+inline constexpr std::size_t kMaxUnsentBytes =
+    4 * 1024 * 1024;  // of notifications that a mount's client has not taken yet
+
 inline constexpr std::uint32_t kBlockSize = 4096;  // bytes; what stat(2) suggests for I/O
 
 // How long the client's kernel may believe an attribute or a name without asking again, while its mount is
@@ -42,10 +45,14 @@ inline constexpr std::uint32_t kBlockSize = 4096;  // bytes; what stat(2) sugges
 inline constexpr std::uint64_t kLifetimeSeconds = 1;
 
 // How often the mounts are told what has changed, while a job runs or there are several: half of what a
-// change may take to show. Where telling takes long, less often, so that it costs a tenth of the time at
-// most.
+// change may take to show. Where comparing takes long, less often, so that it costs a tenth of the time, or
+// every kMaxWatchPause.
 inline constexpr std::chrono::milliseconds kWatchInterval{500};
 inline constexpr int kWatchShare = 10;
+inline constexpr std::chrono::milliseconds kMaxWatchPause{2000};
+// How long a mount's client may take to confirm what it is told so, before the next turn: another mount's
+// changes must not wait for one that stands still.
+inline constexpr std::chrono::milliseconds kWatchTimeout{500};
 
 inline constexpr std::chrono::seconds kHelloTimeout{10};
 inline constexpr std::chrono::seconds kReplyTimeout{120};  // the client gives the enclave up after it

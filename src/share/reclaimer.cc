@@ -43,8 +43,10 @@ void Reclaimer::wake() {
 // nothing because memory is short.
 bool Reclaimer::ask_for_some() {
   try {
-    auto surplus = fs_.surplus();
-    (void)notifier_.deliver(surplus, sys::Deadline::after(kPatience)).has_value();
+    auto deadline = sys::Deadline::after(kPatience);
+    std::vector<Bytes> surplus;
+    if (notifier_.catch_up(deadline)) surplus = fs_.surplus();
+    (void)notifier_.deliver(surplus, deadline).has_value();
     return !surplus.empty();
   } catch (const std::bad_alloc&) {
     return false;

@@ -92,18 +92,24 @@ void Server::serve_lane(sys::Fd lane) {
   serve_lane(stream);
 }
 
-void Server::set_notifier(std::unique_ptr<sys::Stream> lane) {
+void Server::set_notifier(sys::Fd lane) {
   notifier_->set(std::move(lane));
 }
-void Server::set_notifier(sys::Fd lane) {
-  set_notifier(std::make_unique<sys::FdStream>(std::move(lane)));
-}
 
-Status Server::invalidate_changed(sys::Deadline deadline) {
+Status Server::invalidate_changed(sys::Deadline deadline, std::chrono::nanoseconds* compared) {
+  using Clock = std::chrono::steady_clock;
+  // Before anything counts as told that could not be: what waits to be sent stays that of one turn.
+  TRY(notifier_->catch_up(deadline).context("tell the client what changed"));
+  auto started = Clock::now();
+  std::chrono::nanoseconds waited{0};
   auto told = fs_->changed([&](const std::vector<Bytes>& messages) {
     counters_->notifications += messages.size();
-    return notifier_->deliver(messages, deadline);
+    auto handed_over = Clock::now();
+    auto delivered = notifier_->deliver(messages, deadline);
+    waited += Clock::now() - handed_over;
+    return delivered;
   });
+  if (compared != nullptr) *compared = Clock::now() - started - waited;
   return std::move(told).context("tell the client what changed");
 }
 

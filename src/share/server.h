@@ -28,6 +28,7 @@ struct ServerOptions {
   // The links that the client made, shared by all mounts of one share. Absent: a table of its own.
   std::shared_ptr<HostMade> host_made;
   bool exclusive = false;  // the client's kernel has its writeback cache on (sync --exclusive)
+  std::size_t mounts = 1;  // that the process may have at once: its descriptors are divided among them
   std::size_t max_inodes = kMaxInodes;
   std::size_t max_handles = kMaxHandles;
   std::size_t max_directories = kMaxDirectories;
@@ -76,8 +77,7 @@ class Server {
   // close the lane. `reply` has room for fuse::kMaxMessage bytes.
   Result<std::size_t> answer(ByteView request, MutableByteView reply);
 
-  // The lane that carries invalidations; a new one replaces the old.
-  void set_notifier(std::unique_ptr<sys::Stream> lane);
+  // The lane that carries invalidations, a socket; a new one replaces the old, none ends it.
   void set_notifier(sys::Fd lane);
 
   // Who else uses the share from now on.
@@ -87,7 +87,9 @@ class Server {
   // dropped what changed. Call at a job's start and end. unavailable: the client did not confirm in time (its
   // copies expire by themselves within a second). Without a notifier there is nobody to tell, and it
   // succeeds.
-  Status invalidate_changed(sys::Deadline deadline = sys::Deadline::after(kInvalidateTimeout));
+  // compared, if given: how long it took without the waiting for the client.
+  Status invalidate_changed(sys::Deadline deadline = sys::Deadline::after(kInvalidateTimeout),
+                            std::chrono::nanoseconds* compared = nullptr);
 
   // Drops every inode and handle: the mount is gone.
   void forget_all();

@@ -4,6 +4,9 @@
 #include <sys/socket.h>
 #include <time.h>
 
+#include <algorithm>
+#include <system_error>
+
 #include "share/limits.h"
 #include "share/links.h"
 
@@ -22,6 +25,12 @@ void add_counts(ServerStats& sum, const ServerStats& one) {
 }
 
 }  // namespace
+
+std::int64_t file_time_now() {
+  timespec now{};
+  ::clock_gettime(CLOCK_REALTIME_COARSE, &now);
+  return now.tv_sec * 1'000'000'000LL + now.tv_nsec;
+}
 
 Sessions::Sessions(sys::Dir root, ServerOptions options)
     : root_(std::move(root)), options_(std::move(options)) {
@@ -46,6 +55,7 @@ Result<std::shared_ptr<Server>> Sessions::make_server(bool exclusive) const {
   ServerOptions options{.proc_self_fd = TRY(duplicate(options_.proc_self_fd)),
                         .host_made = options_.host_made,
                         .exclusive = exclusive,
+                        .mounts = kMaxSessions,
                         .max_inodes = options_.max_inodes,
                         .max_handles = options_.max_handles / kMaxSessions,
                         .max_lock_owners = options_.max_lock_owners / kMaxSessions};
@@ -102,13 +112,28 @@ ControlStatus Sessions::add_lane(std::uint64_t number, bool exclusive, sys::Fd s
             .first;
     tell_company();
   }
-  if (session->second.lanes >= kMaxLanes) return ControlStatus::full;
-  ++session->second.lanes;
-  auto& lane = lanes_.emplace_back(std::move(socket));
-  lane.thread = std::thread([this, &lane, server = session->second.server, number]() mutable {
-    serve(lane, server, number);
-    server.reset();
-  });
+  auto status = start_lane(number, session->second, std::move(socket));
+  if (session->second.lanes == 0) {
+    sessions_.erase(session);
+    tell_company();
+  }
+  return status;
+}
+
+ControlStatus Sessions::start_lane(std::uint64_t number, Session& session, sys::Fd socket) {
+  if (session.lanes >= kMaxLanes) return ControlStatus::full;
+  auto before = lanes_.size();
+  try {
+    auto& lane = lanes_.emplace_back(std::move(socket));
+    lane.thread = std::thread([this, &lane, server = session.server, number]() mutable {
+      serve(lane, server, number);
+      server.reset();
+    });
+  } catch (const std::exception&) {  // no thread or no memory; that is no reason to end the other lanes
+    if (lanes_.size() > before) lanes_.pop_back();
+    return ControlStatus::full;
+  }
+  ++session.lanes;
   return ControlStatus::ok;
 }
 
@@ -131,12 +156,11 @@ std::vector<std::shared_ptr<Server>> Sessions::servers() {
   return out;
 }
 
-ControlStatus Sessions::begin_job(std::uint64_t number, bool writes_all) {
+// Once or twice: a new server may hear of a job from whoever started it and from whoever started the server.
+ControlStatus Sessions::begin_job(std::uint64_t number, const RunningJob& job) {
   std::lock_guard lock(mutex_);
-  if (jobs_.size() >= kMaxWatchedJobs || jobs_.contains(number)) return ControlStatus::full;
-  timespec now{};
-  ::clock_gettime(CLOCK_REALTIME_COARSE, &now);
-  jobs_.emplace(number, RunningJob{now.tv_sec * 1'000'000'000LL + now.tv_nsec, writes_all});
+  if (jobs_.size() >= kMaxWatchedJobs && !jobs_.contains(number)) return ControlStatus::full;
+  jobs_.emplace(number, job);
   tell_company();
   return ControlStatus::ok;
 }
@@ -161,12 +185,32 @@ bool Sessions::watched() {
   return sessions_.size() > 1 || (!sessions_.empty() && !jobs_.empty());
 }
 
-ControlStatus Sessions::invalidate(sys::Deadline deadline) {
-  auto status = ControlStatus::ok;
-  for (const auto& server : servers()) {
-    if (!server->invalidate_changed(deadline)) status = ControlStatus::unconfirmed;
+ControlStatus Sessions::invalidate(sys::milliseconds patience, std::chrono::nanoseconds* compared) {
+  auto all = servers();
+  std::vector<std::chrono::nanoseconds> took(all.size());
+  std::atomic<bool> confirmed = true;
+  auto tell = [&](std::size_t i) {
+    try {
+      if (!all[i]->invalidate_changed(sys::Deadline::after(patience), &took[i])) confirmed = false;
+    } catch (const std::exception&) {  // no memory; the next turn may have some
+      confirmed = false;
+    }
+  };
+  {
+    // A thread each: one whose client stands still must not keep the others from their changes.
+    std::vector<std::jthread> others;
+    others.reserve(all.size());
+    for (std::size_t i = 1; i < all.size(); ++i) {
+      try {
+        others.emplace_back(tell, i);
+      } catch (const std::system_error&) {
+        tell(i);
+      }
+    }
+    if (!all.empty()) tell(0);
   }
-  return status;
+  if (compared != nullptr && !took.empty()) *compared = *std::max_element(took.begin(), took.end());
+  return confirmed ? ControlStatus::ok : ControlStatus::unconfirmed;
 }
 
 void Sessions::count(ControlReply& reply) {

@@ -22,11 +22,12 @@ class Sessions {
 
   ControlStatus add_lane(std::uint64_t number, bool exclusive, sys::Fd socket);
   ControlStatus add_notifier(std::uint64_t number, sys::Fd socket);
-  ControlStatus begin_job(std::uint64_t number, bool writes_all);
+  ControlStatus begin_job(std::uint64_t number, const RunningJob& job);
   // After the last invalidation of that job's changes.
   void end_job(std::uint64_t number);
-  // Tells every mount what has changed. unconfirmed: one of them did not answer by the deadline.
-  ControlStatus invalidate(sys::Deadline deadline);
+  // Tells every mount what has changed, all at once. unconfirmed: one of them took longer than `patience`.
+  // compared, if given: how long the slowest took to be compared, without the waiting for its client.
+  ControlStatus invalidate(sys::milliseconds patience, std::chrono::nanoseconds* compared = nullptr);
   // Whether changes may come from elsewhere at any moment: from a job, or from another mount.
   bool watched();
   void count(ControlReply& reply);
@@ -46,6 +47,7 @@ class Sessions {
 
   Result<std::shared_ptr<Server>> make_server(bool exclusive) const;
   ControlStatus admit(bool exclusive) const;
+  ControlStatus start_lane(std::uint64_t number, Session& session, sys::Fd socket);
   void tell_company();
   void reap();
   void serve(Lane& lane, const std::shared_ptr<Server>& server, std::uint64_t number);
@@ -55,10 +57,6 @@ class Sessions {
   sys::Dir root_;
   ServerOptions options_;
   std::map<std::uint64_t, Session> sessions_;
-  struct RunningJob {
-    std::int64_t since;  // nanoseconds of CLOCK_REALTIME
-    bool writes_all;
-  };
   std::map<std::uint64_t, RunningJob> jobs_;
   std::list<Lane> lanes_;
   ServerStats ended_;  // of mounts that are no more

@@ -10,7 +10,7 @@
 
 namespace cloister::sys {
 
-Status MessageSocket::send_raw(ByteView message, std::span<const int> fds) const {
+Status MessageSocket::send_raw(ByteView message, std::span<const int> fds, Deadline deadline) const {
   if (fds.size() > kMaxMessageFds)
     return fail(ErrorKind::internal, "{} descriptors in one message", fds.size());
   iovec data{const_cast<std::uint8_t*>(message.data()), message.size()};
@@ -28,10 +28,14 @@ Status MessageSocket::send_raw(ByteView message, std::span<const int> fds) const
     std::memcpy(CMSG_DATA(rights), fds.data(), fds.size_bytes());
   }
   for (;;) {
-    ssize_t n = ::sendmsg(fd_.get(), &header, MSG_NOSIGNAL);
+    ssize_t n = ::sendmsg(fd_.get(), &header, MSG_NOSIGNAL | (deadline.never() ? 0 : MSG_DONTWAIT));
     if (n == static_cast<ssize_t>(message.size())) return {};
     if (n >= 0) return fail(ErrorKind::internal, "short packet sent");
-    if (errno != EINTR) return fail_errno("send to a peer process");
+    if (errno == EAGAIN && !deadline.never()) {
+      TRY(wait_for(fd_.get(), POLLOUT, deadline, "send to a peer process"));
+    } else if (errno != EINTR) {
+      return fail_errno("send to a peer process");
+    }
   }
 }
 
@@ -61,8 +65,10 @@ Result<std::vector<Fd>> MessageSocket::receive_raw(MutableByteView message, std:
     }
   }
   if (n == 0) return fail(ErrorKind::unavailable, "the peer process is gone");
-  bool truncated = (header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0;
-  if (truncated || static_cast<std::size_t>(n) != message.size() || fds.size() > max_fds) {
+  bool whole = static_cast<std::size_t>(n) == message.size() && (header.msg_flags & MSG_TRUNC) == 0;
+  if (whole && (header.msg_flags & MSG_CTRUNC) != 0)
+    return fail(ErrorKind::exhausted, "no room for a descriptor of a peer process");
+  if (!whole || fds.size() > max_fds) {
     return fail(ErrorKind::corrupt, "a message of another shape");
   }
   return fds;

@@ -23,13 +23,14 @@ class MessageSocket {
   MessageSocket() = default;
   explicit MessageSocket(Fd fd) : fd_(std::move(fd)) {}
 
-  // Thread-safe: one send is one packet.
+  // Thread-safe: one send is one packet. unavailable: the peer is gone, or had no room by the deadline.
   template <class T>
-  Status send(const T& message, std::span<const int> fds = {}) const {
+  Status send(const T& message, std::span<const int> fds = {}, Deadline deadline = {}) const {
     static_assert(std::is_trivially_copyable_v<T> && sizeof(T) <= kMaxMessageBytes);
-    return send_raw({reinterpret_cast<const std::uint8_t*>(&message), sizeof message}, fds);
+    return send_raw({reinterpret_cast<const std::uint8_t*>(&message), sizeof message}, fds, deadline);
   }
   // unavailable: the peer is gone or the deadline passed. corrupt: not a T, or too many descriptors.
+  // exhausted: a T whose descriptors found no room in this process; they are lost, and the next one can come.
   template <class T>
   Result<std::vector<Fd>> receive(T& message, std::size_t max_fds = 0, Deadline deadline = {}) const {
     static_assert(std::is_trivially_copyable_v<T> && sizeof(T) <= kMaxMessageBytes);
@@ -41,7 +42,7 @@ class MessageSocket {
   explicit operator bool() const { return static_cast<bool>(fd_); }
 
  private:
-  Status send_raw(ByteView message, std::span<const int> fds) const;
+  Status send_raw(ByteView message, std::span<const int> fds, Deadline deadline) const;
   Result<std::vector<Fd>> receive_raw(MutableByteView message, std::size_t max_fds, Deadline deadline) const;
   Fd fd_;
 };

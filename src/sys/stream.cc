@@ -67,16 +67,20 @@ Result<std::size_t> FdStream::read_some(MutableByteView buffer) {
   }
 }
 
+Result<std::size_t> FdStream::write_what_fits(ByteView bytes) {
+  for (;;) {
+    ssize_t n = write_some(fd_.get(), bytes);
+    if (n >= 0) return static_cast<std::size_t>(n);
+    if (would_block(errno)) return 0;
+    if (errno != EINTR) return fail_errno("write");
+  }
+}
+
 Status FdStream::write_all(ByteView bytes) {
   while (!bytes.empty()) {
-    ssize_t n = write_some(fd_.get(), bytes);
-    if (n >= 0) {
-      bytes = bytes.subspan(static_cast<std::size_t>(n));
-    } else if (would_block(errno)) {
-      TRY(wait_for(fd_.get(), POLLOUT, deadline_, "write"));
-    } else if (errno != EINTR) {
-      return fail_errno("write");
-    }
+    auto some = TRY(write_what_fits(bytes));
+    bytes = bytes.subspan(some);
+    if (some == 0) TRY(wait_for(fd_.get(), POLLOUT, deadline_, "write"));
   }
   return {};
 }

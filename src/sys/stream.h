@@ -39,6 +39,8 @@ class FdStream final : public Stream {
 
   Result<std::size_t> read_some(MutableByteView buffer) override;
   Status write_all(ByteView bytes) override;
+  // Writes as much as goes without waiting, and says how much: 0 if nothing does.
+  Result<std::size_t> write_what_fits(ByteView bytes);
   Status shutdown_write() override;
   void set_deadline(Deadline deadline) override { deadline_ = deadline; }
   int descriptor() const override { return fd_.get(); }
