@@ -90,7 +90,7 @@ class Attack {
         send(to_bytes(program_.bytes(program_.byte())));
       } else {
         auto who = program_.byte();
-        server_->know({.other_mounts = (who & 1) != 0, .jobs_since = (who & 2) != 0 ? 0 : share::kNever});
+        server_->know({.mounts = (who & 1) != 0 ? 2U : 1U, .jobs_since = (who & 2) != 0 ? 0 : share::kNever});
       }
       auto stats = server_->stats();
       if (stats.inodes > limits().max_inodes || stats.handles > limits().max_handles) violated("a limit");

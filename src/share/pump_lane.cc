@@ -90,6 +90,9 @@ void PumpLane::run() {
   } catch (const std::exception& error) {
     run_.fail_with(Error(ErrorKind::exhausted, error.what()));
   }
+  // Whoever waits for a lock is told here, not left to the closing of the device: somebody may hold a copy of
+  // it.
+  for (const auto& waiting : waiting_) answer_error(waiting.outstanding.unique, EIO);
 }
 
 // False when there is nothing more to do.
