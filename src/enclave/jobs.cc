@@ -11,6 +11,7 @@ JobTable::~JobTable() = default;
 // Of all jobs that run, and of those that are about to.
 std::vector<JobTable::Place> JobTable::places() const {
   std::vector<Place> out;
+  out.reserve(starting_.size() + jobs_.size());
   for (const auto& [number, place] : starting_) out.push_back(place);
   for (const auto& [id, job] : jobs_) {
     if (job->ended()) continue;
@@ -137,6 +138,7 @@ std::vector<JobView> JobTable::list(const ClientId& client) {
     mine = jobs_of(client);
   }
   std::vector<JobView> out;
+  out.reserve(mine.size());
   for (const auto& job : mine) out.push_back(job->view());
   return out;
 }

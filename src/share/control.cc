@@ -120,12 +120,16 @@ class Invalidator {
   std::thread thread_;
 };
 
-// The reply, unless it comes later.
+bool is_known(ControlKind kind) {
+  return kind >= ControlKind::add_lane && kind <= ControlKind::end_job;
+}
+
+// The reply, unless it comes later: to `invalidate` and `end_job`.
 std::optional<ControlReply> handle(Sessions& sessions, Invalidator& invalidator,
                                    const ControlMessage& message, std::vector<sys::Fd> fds) {
   ControlReply reply{.kind = message.kind, .id = message.id};
   bool adds = message.kind == ControlKind::add_lane || message.kind == ControlKind::add_notifier;
-  if (fds.size() != (adds ? 1U : 0U)) {
+  if (fds.size() != (adds ? 1U : 0U) || !is_known(message.kind)) {
     reply.status = ControlStatus::invalid;
   } else if (message.kind == ControlKind::add_lane) {
     reply.status = sessions.add_lane(message.session, message.flag == 1, std::move(fds.front()));
@@ -138,8 +142,6 @@ std::optional<ControlReply> handle(Sessions& sessions, Invalidator& invalidator,
     reply.status =
         sessions.begin_job(message.session, {.since = message.since, .writes_all = message.flag == 1});
     invalidator.look();
-  } else if (message.kind != ControlKind::invalidate && message.kind != ControlKind::end_job) {
-    reply.status = ControlStatus::invalid;
   } else if (invalidator.enqueue(message)) {
     return std::nullopt;  // answered when it is done
   } else {
@@ -167,6 +169,7 @@ int run_server(sys::MessageSocket control, sys::Dir root, ServerOptions options)
         return fds.error().kind() == ErrorKind::unavailable ? 0 : 1;
       }
     } catch (const std::exception&) {
+      reply->status = ControlStatus::full;
     }
     if (!reply) continue;
     if (!control.send(*reply)) return 0;

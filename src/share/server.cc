@@ -21,7 +21,8 @@ struct Server::Counters {
 };
 
 Result<std::unique_ptr<Server>> Server::create(sys::Dir root, ServerOptions options) {
-  return std::unique_ptr<Server>(new Server(TRY(FileSystem::create(std::move(root), std::move(options)))));
+  auto fs = TRY(FileSystem::create(std::move(root), std::move(options)));
+  return std::unique_ptr<Server>(new Server(std::move(fs)));
 }
 
 Server::Server(std::unique_ptr<FileSystem> fs)

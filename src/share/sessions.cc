@@ -77,7 +77,7 @@ void Sessions::serve(Lane& lane, const std::shared_ptr<Server>& server, std::uin
   try {
     server->serve_lane(lane.stream);
   } catch (const std::exception&) {
-    // Out of memory. The lane ends; the client sees it.
+    lane.ended = false;  // out of memory: the lane ends, and the client sees it
   }
   ::shutdown(lane.stream.descriptor(), SHUT_RDWR);
   std::lock_guard lock(mutex_);
@@ -152,6 +152,7 @@ ControlStatus Sessions::add_notifier(std::uint64_t number, sys::Fd socket) {
 std::vector<std::shared_ptr<Server>> Sessions::servers() {
   std::lock_guard lock(mutex_);
   std::vector<std::shared_ptr<Server>> out;
+  out.reserve(sessions_.size());
   for (const auto& [number, session] : sessions_) out.push_back(session.server);
   return out;
 }
