@@ -89,6 +89,7 @@ Result<sys::MessageSocket> Shares::open(const ClientId& client) {
 
 std::vector<ShareSpace> Shares::spaces() const {
   std::vector<ShareSpace> out;
+  out.reserve(shares_.size());
   for (const auto& [client, share] : shares_) out.push_back(space_of(share.place.path));
   return out;
 }

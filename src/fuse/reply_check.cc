@@ -161,12 +161,15 @@ Status check_xattr_value(ByteView body, std::uint64_t asked) {
   return at_most(body.size(), asked);
 }
 
+constexpr std::string_view kUser = "user.";
+
 Status check_xattr_list(ByteView body, std::uint64_t asked) {
   TRY(check_xattr_value(body, asked));
   auto rest = asked == 0 ? std::string_view() : as_text(body);
   while (!rest.empty()) {
     auto end = rest.find('\0');
-    if (end == std::string_view::npos || end > sys::kMaxComponent || !rest.starts_with("user.") || end == 5) {
+    // npos is longer than every name.
+    if (end > sys::kMaxComponent || end <= kUser.size() || !rest.starts_with(kUser)) {
       return fail(ErrorKind::invalid, "a list of extended attributes of another shape");
     }
     rest.remove_prefix(end + 1);

@@ -94,7 +94,7 @@ bool UnmountOnSignal::unmount() {
     return helper > 0;
   });
   auto most = sys::Deadline::after(kHoldersMost);
-  if (!over && helper <= 0) over = wait_while(kHoldersGrace, [&] { return !most.passed(); });
+  if (!over && helper <= 0) wait_while(kHoldersGrace, [&] { return !most.passed(); });
   // Without lanes the pump answers all with an error, and ends: what the helper waits for, too.
   for (const auto& lane : lanes_) ::shutdown(lane.get(), SHUT_RDWR);
   if (helper > 0) ::waitpid(helper, nullptr, 0);

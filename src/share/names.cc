@@ -70,7 +70,8 @@ Outcome<void> FileSystem::run(const Caller& caller, const fuse::MakeDir& in, Rep
 
 Outcome<void> FileSystem::run(const Caller& caller, const fuse::Symlink& in, ReplyBody& out) {
   auto parent = TRY(inodes_.find(caller.nodeid));
-  if (::symlinkat(in.target.data(), parent->handle.get(), in.name.c_str()) != 0) return refuse_errno();
+  std::string target(in.target);
+  if (::symlinkat(target.c_str(), parent->handle.get(), in.name.c_str()) != 0) return refuse_errno();
   // What stands there now may already be a job's link: it is the client's only with the client's target.
   auto path = TRY(child(*parent, in.name.c_str(), O_PATH));
   struct stat info{};

@@ -94,8 +94,10 @@ void cut(sys::Stream& stream) {
 Status pump_lanes(int device, Lanes& lanes, const PumpOptions& options, bool expire_only) {
   PumpRun run(TRY(PumpRun::make_signal()));
   std::vector<std::unique_ptr<PumpLane>> workers;
+  workers.reserve(lanes.requests.size());
   for (auto& stream : lanes.requests) workers.push_back(TRY(PumpLane::create(device, *stream, options, run)));
   std::vector<std::thread> threads;
+  threads.reserve(workers.size());
   for (auto& worker : workers) threads.emplace_back([&worker] { worker->run(); });
   std::thread notifying;
   if (lanes.notifications != nullptr) {
