@@ -58,6 +58,7 @@ Status take_operands(Options& options) {
 Result<std::vector<crypto::Sha256>> pinned_signers(const Context& context, const Options& options) {
   std::vector<crypto::Sha256> out;
   auto known = TRY(host::KnownSigners::load(context.paths.known_signers()));
+  out.reserve(options.signers.size());
   for (const auto& text : options.signers) out.push_back(TRY(known.resolve(text)));
   if (out.empty()) {
     for (const auto& signer : known.all()) out.push_back(signer.fingerprint);

@@ -240,6 +240,7 @@ class Monitor {
       fds.clear();
     }
     std::vector<int> raw;
+    raw.reserve(fds.size());
     for (const auto& fd : fds) raw.push_back(fd.get());
     return listener_.send(reply, raw);
   }
@@ -278,7 +279,7 @@ class Monitor {
     fds.push_back(std::move(with_listener.first));
     fds.push_back(std::move(output.read));
     return {};
-  }
+  }  // NOLINT(clang-analyzer-cplusplus.NewDeleteLeaks): what was moved from is taken for leaked
 
   // The launcher starts with its own three channels and none of the monitor's.
   Status launcher_body(LaunchPlan plan) {
