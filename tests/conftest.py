@@ -53,6 +53,12 @@ def probe(lab, repository):
     return lab.share_victims(repository)
 
 
+@pytest.fixture(scope="module")
+def second(lab, probe):
+    """Another mount of the folder that `probe` is."""
+    return lab.sync("second")
+
+
 @pytest.fixture
 def short_dir():
     """An empty directory with a short name: the path of a unix socket has at most 107 bytes."""

@@ -16,14 +16,8 @@ SOON = 10  # seconds that a busy machine may need for what takes one at most; th
 
 
 @pytest.fixture(scope="module")
-def folder(lab, repository):
-    return lab.share_victims(repository)
-
-
-@pytest.fixture(scope="module")
-def second(lab, folder):
-    """Another mount of the same user's folder."""
-    return lab.sync("second")
+def folder(probe):
+    return probe
 
 
 class Job:

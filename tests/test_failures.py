@@ -1,17 +1,12 @@
 """docs/errors.md, row by row: what goes wrong, the line that is printed, the exit code. A row without a test fails, and so
 does a test without a row."""
 
-import functools
 import json
 import os
 import pty
-import re
 import shutil
 import signal
-import socket
-import ssl
 import subprocess
-import threading
 import time
 from pathlib import Path
 
@@ -19,7 +14,10 @@ import pytest
 
 import lab as laboratory
 import wire
+from error_table import COVERED, TABLE, check, code_of, rows
+from fake_kms import FakeKms
 from lab import wait_for
+from processes import alive, direct_children, leftovers, processes_below, user_of, was_hit
 
 pytestmark = pytest.mark.skipif(laboratory.why_not() is not None, reason=str(laboratory.why_not()))
 
@@ -28,61 +26,6 @@ LONGEST = 30  # seconds that any failing command may take
 PROBE = ("probe.cloister", "exit.py", "exit", "0")
 NOBODY = 65534
 KEEPER, LISTENER, SHARE = 61001, 61002, 1048576  # users, src/enclave/monitor.cc and shares.cc
-
-
-# --- the table ----------------------------------------------------------------------------------------------------
-
-
-def read_table():
-    """id → (pattern of the line, exit code, pattern of the hint or None). … in the document stands for anything."""
-    rows = {}
-    for line in (ROOT / "docs/errors.md").read_text().splitlines():
-        cells = [cell.strip() for cell in line.strip("|").split(" | ")]
-        if not line.startswith("| `") or len(cells) != 5:
-            continue
-        name = cells[0].strip("`")
-        assert name not in rows, f"{name} is there twice"
-        hint = re.search(r"`hint: (.*)`", cells[4])
-        rows[name] = (as_pattern(cells[2].strip("`")), int(cells[3]), as_pattern(hint[1]) if hint else None)
-    return rows
-
-
-def as_pattern(text):
-    return re.escape(text).replace("…", ".+")
-
-
-TABLE = read_table()
-COVERED, CHECKED = set(), set()
-
-
-def rows(*names):
-    """The rows that a test proves: it must call check() for each."""
-    COVERED.update(names)
-
-    def decorate(test):
-        @functools.wraps(test)
-        def checked(*args, **kwargs):
-            test(*args, **kwargs)
-            assert set(names) <= CHECKED, f"not checked: {set(names) - CHECKED}"
-        return checked
-    return decorate
-
-
-def code_of(done):
-    return done.returncode if done.returncode >= 0 else 128 - done.returncode
-
-
-def check(name, done):
-    """One clear line, its hint, its exit code."""
-    line, code, hint = TABLE[name]
-    lines = done.stderr.splitlines()
-    assert code_of(done) == code, (name, done)
-    assert any(re.fullmatch(line, one) for one in lines) if line else lines == [], (name, lines)
-    hints = [one.removeprefix("hint: ") for one in lines if one.startswith("hint: ")]
-    assert len(hints) == (hint is not None) and (hint is None or re.fullmatch(hint, hints[0])), (name, hints)
-    own = [one for one in lines if one.startswith(("cloister: ", "cloister-kms: "))]
-    assert len(own) <= 1 and len(lines) <= 2, (name, lines)
-    CHECKED.add(name)
 
 
 def test_every_row_has_a_test():
@@ -110,65 +53,6 @@ def ended(process, seconds=LONGEST):
 
 def record_of(lab, name):
     return json.loads((lab.root / "run" / name / "enclave.json").read_text())
-
-
-def alive(pid):
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return False
-    return stat[stat.rindex(")") + 2] not in "ZX"
-
-
-def direct_children(pid):
-    found = []
-    for entry in Path("/proc").iterdir():
-        try:
-            if entry.name.isdigit() and alive(int(entry.name)):
-                stat = (entry / "stat").read_text()
-                if int(stat[stat.rindex(")") + 2:].split()[1]) == pid:
-                    found.append(int(entry.name))
-        except OSError:
-            pass  # it ended meanwhile
-    return found
-
-
-def was_hit(target, number):
-    """A record may name a process that has just ended, until the next one is written."""
-    try:
-        os.kill(target(), number)
-    except (ProcessLookupError, StopIteration):
-        return False
-    return True
-
-
-def processes_below(pid):
-    """pid → user, of every descendant that is alive."""
-    found, waiting = {}, [pid]
-    while waiting:
-        for child in direct_children(waiting.pop()):
-            waiting.append(child)
-            found[child] = user_of(child)
-    return found
-
-
-def user_of(pid):
-    try:
-        return os.stat(f"/proc/{pid}").st_uid
-    except OSError:
-        return None
-
-
-def leftovers(lab):
-    """Processes and mounts below this directory."""
-    found = [line for line in Path("/proc/mounts").read_text().splitlines() if str(lab.root) in line]
-    for entry in Path("/proc").iterdir():
-        try:
-            if entry.name.isdigit() and str(lab.root).encode() in (entry / "cmdline").read_bytes() and alive(int(entry.name)):
-                found.append((entry / "cmdline").read_text().replace("\0", " "))
-        except OSError:
-            pass
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -240,53 +124,6 @@ def victim(lab, package):
         yield made
     finally:
         made.end()
-
-
-class FakeKms:
-    """Stands where KMS should, with the certificate of the lab's. answer: (status, type, message), or None to say nothing."""
-
-    def __init__(self, lab):
-        self.answer, self.asked = None, 0
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.context.load_cert_chain(lab.kms / "server.pem", lab.kms / "server.key")
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
-        self.url = f"https://127.0.0.1:{self.listener.getsockname()[1]}"
-        self.silent = []
-        threading.Thread(target=self.serve, daemon=True).start()
-
-    def serve(self):
-        while True:
-            try:
-                connection, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self.talk, args=(connection,), daemon=True).start()
-
-    def talk(self, connection):
-        self.asked += 1
-        if self.answer is None:
-            self.silent.append(connection)  # stays open
-            return
-        try:
-            with self.context.wrap_socket(connection, server_side=True) as stream:
-                heard = b""
-                while b"\r\n\r\n" not in heard:
-                    heard += stream.recv(65536)
-                head, _, body = heard.partition(b"\r\n\r\n")
-                length = int(re.search(rb"(?i)content-length: (\d+)", head)[1])
-                while len(body) < length:
-                    body += stream.recv(65536)
-                status, kind, message = self.answer
-                text = json.dumps({"__type": kind, "message": message}).encode()
-                stream.sendall(b"HTTP/1.1 %d Refused\r\nContent-Type: application/x-amz-json-1.1\r\nContent-Length: %d\r\n\r\n%s"
-                               % (status, len(text), text))
-        except OSError:
-            pass
-
-    def close(self):
-        self.listener.close()
-        for connection in self.silent:
-            connection.close()
 
 
 @pytest.fixture

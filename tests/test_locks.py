@@ -26,13 +26,8 @@ OFD_SETLK = 37
 
 
 @pytest.fixture(scope="module")
-def folder(lab, repository):
-    return lab.share_victims(repository)
-
-
-@pytest.fixture(scope="module")
-def second(lab, folder):
-    return lab.sync("second")
+def folder(probe):
+    return probe
 
 
 @pytest.fixture

@@ -168,8 +168,8 @@ int run_server(sys::MessageSocket control, sys::Dir root, ServerOptions options)
       } else if (fds.error().kind() != ErrorKind::exhausted) {
         return fds.error().kind() == ErrorKind::unavailable ? 0 : 1;
       }
-    } catch (const std::exception&) {
-      reply->status = ControlStatus::full;
+    } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch)
+      // The reply is `full` already.
     }
     if (!reply) continue;
     if (!control.send(*reply)) return 0;

