@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import re
 import struct
 
 import pytest
@@ -14,11 +13,9 @@ forge = pytest.importorskip("forge", reason="SKIP: needs python3-cbor2, python3-
 pytest.importorskip("boto3", reason="SKIP: needs python3-boto3")
 
 from forge import block, compress, directory, frame, member, pax, symlink, tar  # noqa: E402
+from trial import APP, check_it_runs, check_refused  # noqa: E402
 
 MIB = 1 << 20
-RUN_SECONDS = 150  # the million of files takes a while
-MARK = "started"  # what the forged application leaves in the output directory
-APP = member(b"app.py", b"open('/output/started', 'w').close()\nprint('it runs')\n")
 NOISE = member(b"noise", os.urandom(2 * MIB + MIB // 2))  # so that there are three segments
 EVIL = b"print(1)"
 
@@ -37,29 +34,6 @@ def forger(lab):
     lab.ok("user", "signer", "add", "rival", forge.fingerprint(RIVAL))  # whose packages the user runs, too
     made.other_arn = lab.make_key()
     return made
-
-
-def run(lab, package):
-    (lab.folder / "output" / MARK).unlink(missing_ok=True)
-    (lab.folder / "encrypted" / "forged.cloister").write_bytes(package)
-    return lab.run("user", "run", "forged.cloister", "app.py", seconds=RUN_SECONDS)
-
-
-def check_it_runs(lab, package):
-    done = run(lab, package)
-    assert (done.returncode, done.stdout) == (0, "it runs\n"), done.stderr
-    assert (lab.folder / "output" / MARK).exists()
-
-
-def check_refused(lab, package, reason):
-    before = lab.enclave_processes()
-    done = run(lab, package)
-    lines = done.stderr.splitlines()
-    assert (done.returncode, done.stdout) == (125, ""), done
-    assert lines and re.fullmatch(f"cloister: .*(?:{reason}).*", lines[0]), done.stderr
-    assert len(lines) == 1 or (len(lines) == 2 and lines[1].startswith("hint: ")), done.stderr
-    assert not (lab.folder / "output" / MARK).exists()
-    laboratory.wait_for(lambda: lab.enclave_processes() <= before)
 
 
 # --- the forger is right, so that what is refused is refused for the lie --------------------------------------------

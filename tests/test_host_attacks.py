@@ -406,7 +406,7 @@ def test_another_trust_file_is_refused_or_measured(lab, supervisor):
         _, said = process.communicate(timeout=20)
         assert process.returncode == 1 and reason in said, (trust, said)
     published = json.loads(lab.measure().read_text())["Measurements"]["PCR0"]
-    for trust, same in [(None, True), ({"kms_endpoints": {"aws": "kms.{region}.evil.example"}}, False), ({"required_walls": []}, False)]:
+    for trust, same in [(None, True), ({"kms_endpoints": {"aws": {"standard": "kms.{region}.evil.example"}}}, False), ({"required_walls": []}, False)]:
         process, directory = supervisor(trust=trust)
         laboratory.wait_for((directory / "control.sock").exists)
         with wire.Wire(directory / "control.sock", lab.user, attest=False) as one:

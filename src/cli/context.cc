@@ -30,6 +30,20 @@ kms::Connector connector(bool tls, std::vector<crypto::Certificate> trusted) {
   };
 }
 
+// The endpoint that the person names, else AWS's own in the region. AWS's tools refuse both at once, too.
+Result<kms::ServiceUrl> kms_service(const host::Environment& environment, const std::string& region) {
+  auto variant = TRY(kms::find_endpoint_variant(environment));
+  auto named = value_or(environment, "AWS_ENDPOINT_URL_KMS", "");
+  if (named.empty()) return kms::ServiceUrl{.host = kms::aws_endpoint_host(region, variant)};
+  if (variant != kms::EndpointVariant{}) {
+    Error error(ErrorKind::invalid,
+                fmt::format("AWS_ENDPOINT_URL_KMS is set, and a {} endpoint wanted", to_string(variant)));
+    return std::unexpected(
+        std::move(error).with_hint("unset it, or AWS_USE_FIPS_ENDPOINT and AWS_USE_DUALSTACK_ENDPOINT"));
+  }
+  return kms::ServiceUrl::parse(named);
+}
+
 }  // namespace
 
 bool Context::embedded_kms() const {
@@ -40,9 +54,7 @@ Result<kms::Client> Context::kms_client(const std::string& region) const {
   auto bundle = TRY(sys::read_file(value_or(environment, "AWS_CA_BUNDLE", kSystemBundle), kMaxBundle)
                         .context("certificate authorities"));
   auto trusted = TRY(crypto::Certificate::list_from_pem(bundle).context("certificate authorities"));
-  auto url =
-      value_or(environment, "AWS_ENDPOINT_URL_KMS", fmt::format("https://kms.{}.amazonaws.com", region));
-  auto service = TRY(kms::ServiceUrl::parse(url));
+  auto service = TRY(kms_service(environment, region));
   auto chain = kms::default_chain(environment);
   kms::ClientConfig config{
       .connect = connector(service.tls, std::move(trusted)),

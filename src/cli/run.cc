@@ -170,6 +170,10 @@ Result<int> follow(const Context& context, const Options& options, host::Session
           [&](std::string_view walls) {
             if (options.verbose) fmt::print(stderr, "cloister: weaker here: {}\n", escape_controls(walls));
           },
+      .on_notice =
+          [](std::string_view notice) {
+            fmt::print(stderr, "cloister: in the enclave: {}\n", escape_controls(notice));
+          },
       .on_diagnostics = [&](ByteView bundle) { keep_bundle(options.diagnostics, bundle); }};
   Canceller canceller(open, id);
   auto end = TRY(host::follow_job(session, id, events, [] { return true; }));
@@ -198,6 +202,7 @@ Result<int> run(const Context& context, Options& options) {
   auto enclave = TRY(host::read_record(context.paths, options.name));
   auto chain = kms::default_chain(context.environment);
   auto credentials = TRY(chain.load());
+  request.endpoint = TRY(kms::find_endpoint_variant(context.environment));
   Canceller::block_signals();
   std::function<Result<host::Session>()> open = [&] { return context.open_session(enclave, options.image); };
   auto session = TRY(open());

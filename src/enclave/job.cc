@@ -65,6 +65,7 @@ std::string to_json(const JobView& view) {
            {"state", to_string(view.state)}};
   add_identity(out, view);
   if (!view.weaker.empty()) out["weaker"] = view.weaker;
+  if (!view.notice.empty()) out["notice"] = view.notice;
   if (view.exit_code) out["exit_code"] = *view.exit_code;
   if (view.error) out["error"] = error_json(*view.error);
   return dump(out);
@@ -232,6 +233,7 @@ void Job::note(const JobNotice& notice) {
       view_.signer = notice.signer;
     }
     if (notice.state == JobState::running) view_.weaker = notice.weaker.view();
+    if (notice.state == JobState::unpacking) view_.notice = notice.notice.view();
     if (notice.state == JobState::exited) view_.exit_code = notice.exit_code;
     if (notice.error.is_error()) {
       view_.error = notice.error.to_error();
@@ -240,6 +242,7 @@ void Job::note(const JobNotice& notice) {
     if (notice.state == JobState::cancelled) view_.error = Error(ErrorKind::denied, cancel_reason_);
     add_identity(event, view_);
     if (!view_.weaker.empty()) event["weaker"] = view_.weaker;
+    if (!notice.notice.view().empty()) event["notice"] = view_.notice;
   }
   if (!has_ended(notice.state)) events_.append(dump(event));
 }

@@ -34,6 +34,7 @@ struct JobView {
   std::string release;
   std::optional<crypto::Sha256> signer;
   std::string weaker;  // walls that this kernel or host lacks
+  std::string notice;  // what the caller should know of the key's release
   std::optional<int> exit_code;
   std::optional<Error> error;
 };

@@ -24,23 +24,24 @@ Secret secret_of(std::string_view text) {
   return Secret(as_bytes(text));
 }
 
-// Credentials on their way from a client's request to the one KMS call they are for. Thread-safe.
+// Credentials, and where they go, on their way from a client's request to the one KMS call they are for.
+// Thread-safe.
 class PendingCredentials {
  public:
-  Status put(JobId job, kms::Credentials credentials) {
+  Status put(JobId job, KmsAccess access) {
     std::lock_guard lock(mutex_);
     drop_expired();
     if (pending_.size() >= kMaxJobsAtOnce)
       return fail(ErrorKind::exhausted, "{} jobs wait for their keys", kMaxJobsAtOnce);
-    pending_.insert_or_assign(job, Entry{std::move(credentials), sys::Deadline::after(kCredentialsLifetime)});
+    pending_.insert_or_assign(job, Entry{std::move(access), sys::Deadline::after(kCredentialsLifetime)});
     return {};
   }
-  Result<kms::Credentials> take(JobId job) {
+  Result<KmsAccess> take(JobId job) {
     std::lock_guard lock(mutex_);
     drop_expired();
     auto found = pending_.extract(job);
     if (found.empty()) return fail(ErrorKind::denied, "no credentials came with this job");
-    return std::move(found.mapped().credentials);
+    return std::move(found.mapped().access);
   }
   void forget(JobId job) {
     std::lock_guard lock(mutex_);
@@ -54,7 +55,7 @@ class PendingCredentials {
 
  private:
   struct Entry {
-    kms::Credentials credentials;
+    KmsAccess access;
     sys::Deadline expiry;
   };
   void drop_expired() {
@@ -129,12 +130,14 @@ class Keeper {
   }
 
   Status accept_credentials(const KeeperRequest& request) {
-    kms::Credentials credentials;
+    KmsAccess access;
+    auto& credentials = access.credentials;
     credentials.access_key_id = request.access_key_id.view();
     credentials.secret_access_key = secret_of(request.secret_access_key.view());
     if (!request.session_token.view().empty())
       credentials.session_token = secret_of(request.session_token.view());
-    return pending_.put(request.job, std::move(credentials));
+    access.endpoint = {.fips = request.fips_endpoint != 0, .dualstack = request.dualstack_endpoint != 0};
+    return pending_.put(request.job, std::move(access));
   }
 
   // What goes wrong with one job, want of memory included, must not end the keeper. A job that ends before
@@ -158,12 +161,14 @@ class Keeper {
     TRY(launcher.send(verdict));
     if (!package) return std::unexpected(package.error());
     KeyReply reply;
-    auto key = release_key(job, *package, request->content_header);
-    if (key) {
-      std::copy_n(key->key.view().begin(), sizeof reply.key, reply.key);
-      std::copy(key->nonce_prefix.begin(), key->nonce_prefix.end(), reply.nonce_prefix);
+    auto released = release_key(job, *package, request->content_header);
+    if (released && !reply.notice.set(released->notice, "notice")) log_.warning("a notice cannot be told");
+    if (released) {
+      const auto& key = released->key;
+      std::copy_n(key.key.view().begin(), sizeof reply.key, reply.key);
+      std::copy(key.nonce_prefix.begin(), key.nonce_prefix.end(), reply.nonce_prefix);
     } else {
-      reply.error.set(key.error());
+      reply.error.set(released.error());
     }
     auto sent = launcher.send(reply);
     wipe({reinterpret_cast<std::uint8_t*>(&reply), sizeof reply});
@@ -177,9 +182,9 @@ class Keeper {
     return KeyRelease::verify(ByteView(request.prefix).first(request.prefix_size), request.signers);
   }
 
-  Result<package::StreamKey> release_key(JobId job, const VerifiedHeader& package, ByteView content_header) {
-    auto credentials = TRY(pending_.take(job));
-    return release_.release(package, content_header, credentials);
+  Result<Released> release_key(JobId job, const VerifiedHeader& package, ByteView content_header) {
+    auto access = TRY(pending_.take(job));
+    return release_.release(package, content_header, access);
   }
 
   attestation::NsmDevice& nsm_;

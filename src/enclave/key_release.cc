@@ -29,24 +29,27 @@ Result<VerifiedHeader> KeyRelease::verify(ByteView prefix, const PinnedSigners& 
   return VerifiedHeader(std::move(header), prefix);
 }
 
-Result<package::StreamKey> KeyRelease::release(const VerifiedHeader& package, ByteView content_header,
-                                               const kms::Credentials& credentials) {
-  auto key = TRY(data_key(package.header(), credentials));
+Result<Released> KeyRelease::release(const VerifiedHeader& package, ByteView content_header,
+                                     const KmsAccess& access) {
+  std::string notice;
+  auto key = TRY(data_key(package.header(), access, notice));
   TRY(package::check_commitment(key, package.header()));
-  return package::derive_stream_key(key, package.prefix(), content_header);
+  return Released{TRY(package::derive_stream_key(key, package.prefix(), content_header)), std::move(notice)};
 }
 
 // Rule 8: KeyId and context come from the signed header, the answer must name the same key, carry an envelope
 // and no plaintext.
-Result<Secret> KeyRelease::data_key(const package::Header& header, const kms::Credentials& credentials) {
+Result<Secret> KeyRelease::data_key(const package::Header& header, const KmsAccess& access,
+                                    std::string& notice) {
   auto arn = TRY(kms::KeyArn::parse(header.key_arn));
   auto recipient = TRY(keys_.take());
   auto document = TRY(attestation::Nsm(nsm_).attest({.public_key = recipient.public_key().spki()}));
   kms::Client client({.connect = connect_,
-                      .host = TRY(trust_.kms_host(header.key_arn)),
+                      .host = TRY(trust_.kms_host(header.key_arn, access.endpoint)),
                       .port = kHttpsPort,
-                      .region = arn.region},
-                     credentials.copy(), clock_);
+                      .region = arn.region,
+                      .on_notice = [&](const std::string& text) { notice = text; }},
+                     access.credentials.copy(), clock_);
   auto envelope =
       TRY(client.decrypt_for_recipient(arn, header.wrapped_keys.front(), header.encryption_context(),
                                        document, sys::Deadline::after(kKeyReleaseTimeout)));

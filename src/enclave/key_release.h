@@ -4,6 +4,7 @@
 #pragma once
 
 #include "attestation/nsm.h"
+#include "enclave/kms_access.h"
 #include "enclave/messages.h"
 #include "enclave/recipient_keys.h"
 #include "enclave/trust.h"
@@ -30,6 +31,11 @@ class VerifiedHeader {
   Bytes prefix_;
 };
 
+struct Released {
+  package::StreamKey key;
+  std::string notice;  // what the caller should know; empty: nothing
+};
+
 class KeyRelease {
  public:
   KeyRelease(const Trust& trust, attestation::NsmDevice& nsm, RecipientKeys& keys, kms::Connector connect,
@@ -40,11 +46,10 @@ class KeyRelease {
   // none of these signers made it.
   static Result<VerifiedHeader> verify(ByteView prefix, const PinnedSigners& pinned);
   // denied: KMS refuses. corrupt: envelope or commitment.
-  Result<package::StreamKey> release(const VerifiedHeader& package, ByteView content_header,
-                                     const kms::Credentials& credentials);
+  Result<Released> release(const VerifiedHeader& package, ByteView content_header, const KmsAccess& access);
 
  private:
-  Result<Secret> data_key(const package::Header& header, const kms::Credentials& credentials);
+  Result<Secret> data_key(const package::Header& header, const KmsAccess& access, std::string& notice);
 
   const Trust& trust_;
   attestation::NsmDevice& nsm_;

@@ -133,6 +133,7 @@ class Launcher {
     if (reply.error.is_error()) return std::unexpected(reply.error.to_error());
     package::StreamKey key{.key = Secret(ByteView(reply.key))};
     std::copy(std::begin(reply.nonce_prefix), std::end(reply.nonce_prefix), key.nonce_prefix.begin());
+    notice_ = reply.notice.view();
     wipe({reinterpret_cast<std::uint8_t*>(&reply), sizeof reply});
     return key;
   }
@@ -311,6 +312,7 @@ class Launcher {
       TRY(notice.release.set(identity.release, "release"));
       notice.signer = identity.signer;
     }
+    if (state == JobState::unpacking) TRY(notice.notice.set(notice_, "notice"));
     if (state == JobState::running) set_weaker(notice);
     return plan_.listener.send(notice);
   }
@@ -359,6 +361,7 @@ class Launcher {
   sys::Dir share_;
   sys::Fd package_;
   package::RawStart start_;
+  std::string notice_;  // the keeper's
   package::Header header_;
   package::Manifest manifest_;
   Command command_;

@@ -22,6 +22,7 @@ namespace cloister::enclave {
 inline constexpr std::size_t kMaxArgumentBytes = 32 * 1024;  // all arguments of a job, NULs included
 inline constexpr std::size_t kMaxArguments = 1024;
 inline constexpr std::size_t kMaxErrorText = 1024;  // bytes of an error's message on the way to the user
+inline constexpr std::size_t kMaxNotice = 256;      // bytes of a notice likewise
 inline constexpr std::size_t kMaxPackagePrefix =
     66 * 1024;                                         // bytes before a package's content (package/start.h)
 inline constexpr std::size_t kContentHeaderSize = 40;  // bytes: Tink's stream header
@@ -87,6 +88,8 @@ struct KeeperRequest {
   std::uint8_t nonce[kNonceSize] = {};  // attest
   std::uint8_t user_data[32] = {};      // attest
   JobId job = 0;                        // credentials, for this job's one Decrypt; forget: theirs
+  std::uint32_t fips_endpoint = 0;      // credentials: 1 or 0, as is the next
+  std::uint32_t dualstack_endpoint = 0;
   sys::FixedText<160> access_key_id;
   sys::FixedText<256> secret_access_key;
   sys::FixedText<4096> session_token;  // empty: none
@@ -118,6 +121,7 @@ struct KeyReply {
   WireError error;
   std::uint8_t key[crypto::kGcmKeySize] = {};
   std::uint8_t nonce_prefix[7] = {};
+  sys::FixedText<kMaxNotice> notice;  // what the caller should know of the exchange; empty: nothing
 };
 
 enum class JobState : std::uint32_t { starting = 1, unpacking, running, exited, failed, cancelled };
@@ -134,7 +138,8 @@ struct JobNotice {
   sys::FixedText<128> name;    // from `unpacking` on: the verified header's
   sys::FixedText<128> release;
   crypto::Sha256 signer{};
-  sys::FixedText<512> weaker;  // running: the walls that this kernel or host lacks, and why
+  sys::FixedText<512> weaker;         // running: the walls that this kernel or host lacks, and why
+  sys::FixedText<kMaxNotice> notice;  // unpacking: KeyReply's
 };
 
 enum class JobCommandKind : std::uint32_t { cancel = 1 };

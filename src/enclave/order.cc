@@ -143,10 +143,13 @@ JobId fresh_id() {
 Result<PostedJob> parse_posted_job(std::string_view text) {
   auto object = TRY(http::parse_json(text));
   if (!object.is_object()) return fail(ErrorKind::invalid, "the body is not a JSON object");
-  TRY(check_members(object, {"package", "entry", "arguments", "signers", "output", "share_output",
-                             "allow_writes", "diagnostics", "grace", "credentials"}));
+  TRY(check_members(object,
+                    {"package", "entry", "arguments", "signers", "output", "share_output", "allow_writes",
+                     "diagnostics", "grace", "use_fips_endpoint", "use_dualstack_endpoint", "credentials"}));
   PostedJob out;
-  out.credentials = TRY(credentials_of(object));
+  out.kms = {.credentials = TRY(credentials_of(object)),
+             .endpoint = {.fips = TRY(flag_of(object, "use_fips_endpoint")),
+                          .dualstack = TRY(flag_of(object, "use_dualstack_endpoint"))}};
   out.order = std::make_unique<JobOrder>();
   out.order->id = fresh_id();
   TRY(set_order(*out.order, object));

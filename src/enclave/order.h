@@ -5,8 +5,8 @@
 #include <memory>
 #include <string_view>
 
+#include "enclave/kms_access.h"
 #include "enclave/messages.h"
-#include "kms/credentials.h"
 
 namespace cloister::enclave {
 
@@ -16,7 +16,7 @@ inline constexpr sys::seconds kMaxGrace{30 * 24 * 60 * 60};
 
 struct PostedJob {
   std::unique_ptr<JobOrder> order;  // 34 KiB: not on a stack
-  kms::Credentials credentials;
+  KmsAccess kms;
   bool share_output = false;
   sys::seconds grace = kDefaultGrace;  // how long the job goes on while nobody follows it
 };

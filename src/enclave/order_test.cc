@@ -21,8 +21,8 @@ TEST(PostedJob, KeepsArgumentsApart) {
   EXPECT_EQ(job->order->argument_count, 3u);
   EXPECT_EQ(std::string_view(job->order->arguments, job->order->argument_bytes),
             std::string_view("-d\0/dataset/\0two words\0", 23));
-  EXPECT_EQ(job->credentials.access_key_id, "AKIA");
-  EXPECT_EQ(as_text(job->credentials.secret_access_key.view()), "s3cret");
+  EXPECT_EQ(job->kms.credentials.access_key_id, "AKIA");
+  EXPECT_EQ(as_text(job->kms.credentials.secret_access_key.view()), "s3cret");
   EXPECT_FALSE(job->share_output);
   EXPECT_TRUE(job->order->signers.contains(crypto::Sha256{
       0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa,
@@ -40,7 +40,18 @@ TEST(PostedJob, TakesWhatTheCallerAgreesTo) {
   EXPECT_EQ(parsed->order->writes.view(), "model/cache/");
   EXPECT_EQ(parsed->order->diagnostics, 1u);
   EXPECT_EQ(parsed->grace, sys::seconds(7));
+  EXPECT_EQ(to_string(parsed->kms.endpoint), "standard");
   EXPECT_EQ(parse_posted_job(posted().dump())->grace, kDefaultGrace);
+}
+
+TEST(PostedJob, ChoosesAnEndpointButNamesNone) {
+  auto job = posted();
+  job["use_fips_endpoint"] = true;
+  EXPECT_EQ(to_string(parse_posted_job(job.dump())->kms.endpoint), "fips");
+  job["use_dualstack_endpoint"] = true;
+  EXPECT_EQ(to_string(parse_posted_job(job.dump())->kms.endpoint), "fips-dualstack");
+  job["use_dualstack_endpoint"] = "kms.evil.example";
+  EXPECT_FALSE(parse_posted_job(job.dump()));
 }
 
 TEST(PostedJob, AMemberTwiceIsRefusedNotTheLastOneTaken) {

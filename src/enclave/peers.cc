@@ -66,10 +66,13 @@ Result<Bytes> KeeperPeer::attest(const ByteArray<kNonceSize>& nonce, const crypt
   return ask(request);
 }
 
-Status KeeperPeer::hand_over(JobId job, const kms::Credentials& credentials) {
+Status KeeperPeer::hand_over(JobId job, const KmsAccess& access) {
+  const auto& credentials = access.credentials;
   KeeperRequest request;
   request.call = KeeperCall::credentials;
   request.job = job;
+  request.fips_endpoint = access.endpoint.fips ? 1 : 0;
+  request.dualstack_endpoint = access.endpoint.dualstack ? 1 : 0;
   TRY(request.access_key_id.set(credentials.access_key_id, "access key id"));
   TRY(request.secret_access_key.set(as_text(credentials.secret_access_key.view()), "secret access key"));
   if (credentials.session_token)

@@ -7,9 +7,9 @@
 #include <memory>
 #include <mutex>
 
+#include "enclave/kms_access.h"
 #include "enclave/messages.h"
 #include "enclave/tickets.h"
-#include "kms/credentials.h"
 #include "share/control.h"
 
 namespace cloister::enclave {
@@ -41,7 +41,7 @@ class KeeperPeer {
   explicit KeeperPeer(sys::MessageSocket socket) : socket_(std::move(socket)) {}
 
   Result<Bytes> attest(const ByteArray<kNonceSize>& nonce, const crypto::Sha256& user_data);
-  Status hand_over(JobId job, const kms::Credentials& credentials);
+  Status hand_over(JobId job, const KmsAccess& access);
   // Of a job that was refused after all.
   void forget(JobId job);
 

@@ -175,7 +175,7 @@ Result<http::Answer> Session::start_job(const http::Request& request, JobId) {
     Error error(ErrorKind::not_found, "you have no shared folder in this enclave");
     return std::unexpected(std::move(error).with_hint("run: cloister sync -d DIR"));
   }
-  TRY(state_.keeper.hand_over(posted.order->id, posted.credentials));
+  TRY(state_.keeper.hand_over(posted.order->id, posted.kms));
   auto started = state_.jobs.start(client_, posted);
   if (!started) state_.keeper.forget(posted.order->id);
   auto view = TRY(std::move(started));

@@ -5,7 +5,7 @@
 
 #include "http/json.h"
 #include "kms/arn.h"
-#include "kms/endpoint.h"
+#include "kms/partition.h"
 #include "sys/file.h"
 
 namespace cloister::enclave {
@@ -44,6 +44,34 @@ Result<std::vector<std::string>> texts(const Json& array, std::string_view what)
   return out;
 }
 
+Result<kms::EndpointVariant> variant_from(std::string_view text) {
+  for (auto variant : kms::kEndpointVariants) {
+    if (to_string(variant) == text) return variant;
+  }
+  return fail(ErrorKind::invalid, "'{}' is none of standard, fips, dualstack, fips-dualstack", text);
+}
+
+// {"standard": PATTERN, "fips": PATTERN…}, at least one. A pattern that makes no host name is refused here,
+// where its writer sees it, and not by the first job.
+Result<std::map<kms::EndpointVariant, std::string>> endpoints_from(std::string_view partition,
+                                                                   const Json& object) {
+  kms::KeyArn example{
+      .partition = std::string(partition), .region = "us-east-1", .account = {}, .key_id = {}};
+  std::map<kms::EndpointVariant, std::string> out;
+  if (kms::find_partition(partition) == nullptr) return fail(ErrorKind::invalid, "unknown partition");
+  if (!object.is_object() || object.empty())
+    return fail(ErrorKind::invalid, "not an object with a variant in it");
+  for (auto at = object.begin(); at != object.end(); ++at) {
+    std::string name(at.key());
+    auto variant = TRY(variant_from(name));
+    const auto* pattern = http::find_text(object, name);
+    if (pattern == nullptr) return fail(ErrorKind::invalid, "'{}' is not text", name);
+    TRY(kms::endpoint_host(example, *pattern));
+    out[variant] = *pattern;
+  }
+  return out;
+}
+
 Result<Trust> from_json(Json& root) {
   Trust trust;
   if (TRY(take(root, "version", Json::value_t::number_unsigned)) != 1)
@@ -52,9 +80,8 @@ Result<Trust> from_json(Json& root) {
   auto endpoints = TRY(take(root, "kms_endpoints", Json::value_t::object));
   for (auto at = endpoints.begin(); at != endpoints.end(); ++at) {
     std::string partition(at.key());
-    const auto* pattern = http::find_text(endpoints, partition);
-    if (pattern == nullptr) return fail(ErrorKind::invalid, "kms_endpoints.{} is not text", partition);
-    trust.kms_endpoints[partition] = *pattern;
+    trust.kms_endpoints[partition] =
+        TRY(endpoints_from(partition, at.value()).context(fmt::format("kms_endpoints.{}", partition)));
   }
   auto bundle = TRY(take_text(root, "kms_ca_bundle"));
   trust.kms_authorities = TRY(crypto::Certificate::list_from_pem(as_bytes(bundle)).context("kms_ca_bundle"));
@@ -99,11 +126,20 @@ Result<Trust> Trust::load(const std::string& path, const std::vector<Mode>& mode
   return trust;
 }
 
-Result<std::string> Trust::kms_host(std::string_view key_arn) const {
+Result<std::string> Trust::kms_host(std::string_view key_arn, kms::EndpointVariant variant) const {
   auto arn = TRY(kms::KeyArn::parse(key_arn));
-  auto pattern = kms_endpoints.find(arn.partition);
-  if (pattern == kms_endpoints.end()) {
+  auto listed = kms_endpoints.find(arn.partition);
+  if (listed == kms_endpoints.end()) {
     return fail(ErrorKind::denied, "this enclave trusts no KMS for keys of partition '{}'", arn.partition);
+  }
+  auto pattern = listed->second.find(variant);
+  if (pattern == listed->second.end()) {
+    Error error(ErrorKind::denied,
+                fmt::format("this enclave trusts no {} KMS endpoint for keys of partition '{}'",
+                            to_string(variant), arn.partition));
+    return std::unexpected(std::move(error).with_hint(fmt::format(
+        "it trusts the {} one: set or unset AWS_USE_FIPS_ENDPOINT and AWS_USE_DUALSTACK_ENDPOINT so",
+        to_string(listed->second.begin()->first))));
   }
   return kms::endpoint_host(arn, pattern->second);
 }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "crypto/x509.h"
+#include "kms/endpoint.h"
 
 namespace cloister::enclave {
 
@@ -21,7 +22,8 @@ std::string_view to_string(Mode mode);
 
 struct Trust {
   Mode mode = Mode::production;
-  std::map<std::string, std::string> kms_endpoints;  // ARN partition → host pattern with {region}
+  // ARN partition → the variants that may be asked for → host pattern with {region}
+  std::map<std::string, std::map<kms::EndpointVariant, std::string>> kms_endpoints;
   std::vector<crypto::Certificate> kms_authorities;  // who may vouch for the KMS endpoint
   std::vector<std::string> required_walls;           // a job does not start without these
 
@@ -29,9 +31,10 @@ struct Trust {
   static Result<Trust> parse(ByteView json);
   // From a file, and of a mode that the caller is built for. denied: another mode.
   static Result<Trust> load(const std::string& path, const std::vector<Mode>& modes);
-  // The KMS host for a key, from its signed ARN's partition and region. denied: this partition is not in the
-  // trust file.
-  Result<std::string> kms_host(std::string_view key_arn) const;
+  // The KMS host for a key, from its signed ARN's partition and region. Which variant is the caller's choice
+  // among those listed: each is a name that this file trusts. denied: the partition or the variant is not
+  // listed.
+  Result<std::string> kms_host(std::string_view key_arn, kms::EndpointVariant variant) const;
 };
 
 }  // namespace cloister::enclave

@@ -60,6 +60,7 @@ Result<std::optional<JobEnd>> take_event(std::string_view line, const JobEvents&
     events.on_state(text_of(event, "state"),
                     name.empty() ? "" : fmt::format("{} {}", name, text_of(event, "release")));
     if (auto weaker = text_of(event, "weaker"); !weaker.empty() && events.on_weaker) events.on_weaker(weaker);
+    if (auto notice = text_of(event, "notice"); !notice.empty() && events.on_notice) events.on_notice(notice);
   }
   if (kind == "diagnostics") {
     if (auto bundle = codec::from_base64(text_of(event, "base64"))) events.on_diagnostics(*bundle);
@@ -92,6 +93,8 @@ Result<std::string> post_job(Session& session, const JobRequest& job, const kms:
   if (!job.allow_writes.empty()) body["allow_writes"] = job.allow_writes;
   if (job.diagnostics) body["diagnostics"] = true;
   if (job.grace != 0) body["grace"] = job.grace;
+  if (job.endpoint.fips) body["use_fips_endpoint"] = true;
+  if (job.endpoint.dualstack) body["use_dualstack_endpoint"] = true;
   http::Request request{.method = "POST", .target = "/v1/jobs"};
   request.fields.set("Content-Type", "application/json");
   request.body = body.dump(-1, ' ', false, json::error_handler_t::replace);

@@ -9,6 +9,7 @@
 #include "crypto/digest.h"
 #include "host/session.h"
 #include "kms/credentials.h"
+#include "kms/endpoint.h"
 
 namespace cloister::host {
 
@@ -24,6 +25,7 @@ struct JobRequest {
   std::vector<std::string> allow_writes;  // directories beyond output/ that it may write to
   bool diagnostics = false;               // a bundle for its owner is wanted
   std::uint64_t grace = 0;                // seconds that it goes on while nobody follows it; 0: the default
+  kms::EndpointVariant endpoint;          // which of its KMS endpoints the enclave asks
 };
 
 // Posts the job and returns its id. The request's text, credentials in it, is wiped.
@@ -35,6 +37,7 @@ struct JobEvents {
   std::function<void(std::string_view state, std::string_view application)> on_state;
   std::function<void(std::uint64_t)> on_dropped;
   std::function<void(std::string_view)> on_weaker;  // the walls that the enclave's kernel or host lacks
+  std::function<void(std::string_view)> on_notice;  // what the enclave noticed when it asked KMS
   std::function<void(ByteView)> on_diagnostics;     // the sealed bundle
 };
 struct JobEnd {

@@ -107,8 +107,11 @@ bool Route::matches(std::string_view to_host, unsigned to_port) const {
 Result<std::vector<Route>> service_routes(std::string_view service, const Environment& environment) {
   if (service != "kms") return fail(ErrorKind::invalid, "unknown service '{}' (kms is known)", service);
   auto region = TRY(kms::find_region(environment));
-  std::vector<Route> routes{
-      {.host = fmt::format("kms.{}.amazonaws.com", region), .port = kHttpsPort, .target = std::nullopt}};
+  std::vector<Route> routes;
+  for (auto variant : kms::kEndpointVariants) {
+    routes.push_back(
+        {.host = kms::aws_endpoint_host(region, variant), .port = kHttpsPort, .target = std::nullopt});
+  }
   if (auto url = environment("AWS_ENDPOINT_URL_KMS"); url && !url->empty()) {
     routes = {{.host = fmt::format("kms.{}.cloister.test", region),
                .port = kHttpsPort,

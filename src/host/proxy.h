@@ -27,7 +27,8 @@ struct Route {
   bool matches(std::string_view to_host, unsigned to_port) const;
 };
 
-// The destinations of a named service. "kms": the KMS of AWS_REGION, or, with AWS_ENDPOINT_URL_KMS set, the
+// The destinations of a named service. "kms": the KMS of AWS_REGION by all its
+// names (kms::EndpointVariant), or, with AWS_ENDPOINT_URL_KMS set, the
 // embedded one there. invalid: unknown service, or no region.
 Result<std::vector<Route>> service_routes(std::string_view service, const Environment& environment);
 

@@ -54,7 +54,7 @@ std::string simulated_trust(std::string_view kms_ca_pem) {
   json object{
       {"version", 1},
       {"mode", "simulated"},
-      {"kms_endpoints", {{"aws", "kms.{region}.cloister.test"}}},
+      {"kms_endpoints", {{"aws", {{"standard", "kms.{region}.cloister.test"}}}}},
       {"kms_ca_bundle", kms_ca_pem},
       {"required_walls",
        {"session", "descriptors", "limits", "capabilities", "identity", "parent_death", "no_new_privileges",

@@ -1,9 +1,9 @@
 #include "kms/arn.h"
 
 #include <algorithm>
-#include <array>
 
 #include "base/log.h"
+#include "kms/partition.h"
 
 namespace cloister::kms {
 
@@ -11,7 +11,6 @@ namespace {
 
 constexpr std::size_t kMaxArnBytes = 256;
 constexpr std::size_t kAccountDigits = 12;
-constexpr std::array<std::string_view, 3> kPartitions = {"aws", "aws-cn", "aws-us-gov"};
 
 bool is_digit(char c) {
   return c >= '0' && c <= '9';
@@ -64,8 +63,7 @@ Result<KeyArn> KeyArn::parse(std::string_view text) {
     return refuse(text, "it does not begin with arn:");
   KeyArn out;
   out.partition = take_part(rest);
-  if (std::ranges::find(kPartitions, out.partition) == kPartitions.end())
-    return refuse(text, "unknown partition");
+  if (find_partition(out.partition) == nullptr) return refuse(text, "unknown partition");
   if (take_part(rest) != "kms") return refuse(text, "it does not name a KMS key");
   out.region = take_part(rest);
   if (!is_region(out.region)) return refuse(text, "malformed region");

@@ -15,7 +15,7 @@ inline constexpr std::size_t kMaxRegionBytes = 32;
 bool is_region(std::string_view text);
 
 struct KeyArn {
-  std::string partition;  // aws, aws-cn, aws-us-gov
+  std::string partition;  // of partitions(): aws, aws-cn, aws-us-gov…
   std::string region;
   std::string account;  // 12 digits
   std::string key_id;   // UUID or mrk- and 32 hexadecimal digits, lower case

@@ -94,9 +94,8 @@ bool Client::correct_skew(const http::Response& response) {
   skew_corrected_ = true;
   offset_ = behind;
   if (config_.on_notice) {
-    config_.on_notice(
-        fmt::format("this machine's clock is {} s {} the KMS's; signatures are dated by the KMS",
-                    std::abs(behind) / 1000, behind > 0 ? "behind" : "ahead of"));
+    config_.on_notice(fmt::format("the clock is {} s {} that of KMS; requests are dated by KMS's",
+                                  std::abs(behind) / 1000, behind > 0 ? "behind" : "ahead of"));
   }
   return true;
 }

@@ -4,6 +4,8 @@
 #include <charconv>
 
 #include "base/log.h"
+#include "kms/partition.h"
+#include "kms/profile.h"
 
 namespace cloister::kms {
 
@@ -36,12 +38,58 @@ bool is_ipv6(std::string_view text) {
          });
 }
 
+std::string pattern_in(const Partition& partition, EndpointVariant variant) {
+  return fmt::format("kms{}.{}.{}", variant.fips ? "-fips" : "", kPlaceholder,
+                     variant.dualstack ? partition.dualstack_suffix : partition.suffix);
+}
+
+Result<bool> to_flag(std::string_view value, std::string_view name) {
+  std::string lower(value);
+  std::ranges::transform(lower, lower.begin(),
+                         [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
+  if (lower == "true") return true;
+  if (lower == "false") return false;
+  return fail(ErrorKind::invalid, "{} is '{}', which is neither true nor false", name,
+              escape_controls(value));
+}
+
+Result<bool> find_flag(const Environment& environment, std::string_view variable, std::string_view setting) {
+  if (auto value = environment(variable); value && !value->empty()) return to_flag(*value, variable);
+  std::string found;
+  TRY(SharedFiles(environment).visit([&](auto key, auto value) {
+    if (key == setting && found.empty()) found = value;
+  }));
+  return found.empty() ? Result<bool>(false) : to_flag(found, setting);
+}
+
 std::unexpected<Error> malformed(std::string_view url) {
   return fail(ErrorKind::invalid, "'{}' is not an endpoint: http[s]://HOST[:PORT] wanted",
               escape_controls(url));
 }
 
 }  // namespace
+
+std::string_view to_string(EndpointVariant variant) {
+  if (variant.fips) return variant.dualstack ? "fips-dualstack" : "fips";
+  return variant.dualstack ? "dualstack" : "standard";
+}
+
+Result<std::string> aws_endpoint_pattern(std::string_view partition, EndpointVariant variant) {
+  const auto* found = find_partition(partition);
+  if (found == nullptr) return fail(ErrorKind::invalid, "unknown partition '{}'", escape_controls(partition));
+  return pattern_in(*found, variant);
+}
+
+std::string aws_endpoint_host(std::string_view region, EndpointVariant variant) {
+  auto host = pattern_in(partition_of_region(region), variant);
+  return host.replace(host.find(kPlaceholder), kPlaceholder.size(), region);
+}
+
+Result<EndpointVariant> find_endpoint_variant(const Environment& environment) {
+  return EndpointVariant{
+      .fips = TRY(find_flag(environment, "AWS_USE_FIPS_ENDPOINT", "use_fips_endpoint")),
+      .dualstack = TRY(find_flag(environment, "AWS_USE_DUALSTACK_ENDPOINT", "use_dualstack_endpoint"))};
+}
 
 Result<std::string> endpoint_host(const KeyArn& key, std::string_view pattern) {
   if (!is_region(key.region)) return fail(ErrorKind::invalid, "KMS endpoint: malformed region");
