@@ -125,18 +125,23 @@ class Middle(FakeKms):
         if envelope:
             self.envelopes.append(envelope)
 
-    def ask(self, credentials, operation, members):
-        """A request of the host's own, or of anybody whose credentials it has: a dictionary of the variables that a shell would export."""
+    def signed(self, credentials, operation, members):
+        """Fields and body of a request by whoever has these credentials: a dictionary of the variables that a shell would export."""
         from botocore.auth import SigV4Auth
         from botocore.awsrequest import AWSRequest
         from botocore.credentials import Credentials
 
         request = AWSRequest("POST", self.target + "/", data=json.dumps(members).encode(),
-                             headers={"Content-Type": JSON_TYPE, "X-Amz-Target": f"TrentService.{operation}"})
+                             headers={"Host": self.target.partition("://")[2], "Content-Type": JSON_TYPE, "X-Amz-Target": f"TrentService.{operation}"})
         key = Credentials(credentials["AWS_ACCESS_KEY_ID"], credentials["AWS_SECRET_ACCESS_KEY"], credentials.get("AWS_SESSION_TOKEN"))
         SigV4Auth(key, "kms", credentials["AWS_REGION"]).add_auth(request)
         prepared = request.prepare()
-        return self.send(dict(prepared.headers), prepared.body)
+        return {name: value.decode() if isinstance(value, bytes) else value for name, value in prepared.headers.items()
+                if name.lower() != "content-length"}, prepared.body
+
+    def ask(self, credentials, operation, members):
+        """A request of the host's own."""
+        return self.send(*self.signed(credentials, operation, members))
 
     def changed(self, change):
         """Answers with what `change` makes of the members of KMS's answer."""

@@ -152,7 +152,8 @@ def test_before_attestation_everything_is_refused_alike(lab, api):
 
 def test_a_job_order_has_the_documented_members_and_limits(lab, api):
     schema = api["components"]["schemas"]["JobOrder"]
-    order = wire.job_order(lab, output="", share_output=True, allow_writes=["dataset"], diagnostics=False, grace=5)
+    order = wire.job_order(lab, output="", share_output=True, allow_writes=["dataset"], diagnostics=False, grace=5,
+                           use_fips_endpoint=False, use_dualstack_endpoint=False)
     check(api, schema, order)
     assert set(order) == set(schema["properties"])
 
@@ -280,7 +281,7 @@ def test_status_shows_what_there_is(lab):
     laboratory.interrupt(running)
     assert running.wait(timeout=20) == 130
     (enclave,) = found["enclaves"]
-    assert set(enclave) == {"name", "backend", "mode", "confidential", "running", "pcr0", "mounts", "proxy", "jobs", "weaker"}
+    assert set(enclave) == {"name", "backend", "mode", "confidential", "running", "pcr0", "mounts", "proxy", "proxy_traffic", "jobs", "weaker"}
     assert (enclave["name"], enclave["backend"], enclave["mode"], enclave["confidential"], enclave["running"]) == (
         "default", "process", "simulated", False, True)
     assert enclave["pcr0"] == json.loads(lab.measure().read_text())["Measurements"]["PCR0"]

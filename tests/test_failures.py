@@ -401,10 +401,11 @@ def test_a_clock_ten_minutes_off(lab, folder, tmp_path):
 # --- processes that end -------------------------------------------------------------------------------------------
 
 
-@rows("enclave-died", "enclave-dead", "folder-gone", "proxy-left")
+@rows("enclave-died", "enclave-dead", "folder-gone", "proxy-dead")
 def test_an_enclave_that_dies(lab, victim):
     job = victim.start_job()
     held = open(victim.folder / "dataset/held", "wb", buffering=0)
+    proxy = victim.proxy()
     inside = processes_below(victim.pid())
     assert len(inside) > 5
     os.kill(victim.pid(), signal.SIGKILL)
@@ -421,8 +422,8 @@ def test_an_enclave_that_dies(lab, victim):
     check("folder-gone", done)
     assert "victim  DEAD" in lab.ok("user", "status")
     wait_for(lambda: not any(alive(pid) for pid in inside))
-    check("proxy-left", run(lab, "user", "proxy", "-s", "kms", "--name", "victim"))
-    lab.ok("user", "proxy", "--stop", "--name", "victim")
+    check("proxy-dead", run(lab, "user", "proxy", "-s", "kms", "--name", "victim"))
+    wait_for(lambda: not alive(proxy))
     victim.begin()  # the same name, the same directory
     assert victim.run().returncode == 0
 

@@ -27,6 +27,7 @@ struct EnclaveStatus {
   std::string problem;  // why it told nothing
   std::vector<std::pair<host::MountRecord, std::optional<host::MountTraffic>>> mounts;
   std::optional<host::ProxyRecord> proxy;
+  std::optional<host::ProxyTraffic> proxy_traffic;
   std::optional<std::vector<host::JobSummary>> jobs;
 
   bool confidential() const { return record.mode == "production"; }
@@ -52,6 +53,7 @@ EnclaveStatus look_at(const Context& context, const host::EnclaveRecord& enclave
     out.mounts.emplace_back(std::move(mount), traffic);
   }
   out.proxy = host::running_proxy(context.paths, enclave.name);
+  if (out.proxy) out.proxy_traffic = host::traffic_of_proxy(context.paths, enclave.name);
   if (!out.running) return out;
   auto jobs = ask_for_jobs(context, enclave);
   if (!jobs) out.problem = jobs.error().message();
@@ -100,6 +102,12 @@ json mounts_json(const EnclaveStatus& enclave) {
   return out;
 }
 
+json to_json(const host::ProxyTraffic& traffic) {
+  return {{"accepted", traffic.accepted},   {"active", traffic.active},
+          {"refused", traffic.refused},     {"failed", traffic.failed},
+          {"bytes_out", traffic.bytes_out}, {"bytes_back", traffic.bytes_back}};
+}
+
 json to_json(const EnclaveStatus& enclave) {
   json out{{"name", enclave.record.name},
            {"backend", enclave.record.backend},
@@ -109,6 +117,7 @@ json to_json(const EnclaveStatus& enclave) {
            {"pcr0", to_hex(enclave.record.measurements.pcrs.at(0))},
            {"mounts", mounts_json(enclave)},
            {"proxy", enclave.proxy ? json(enclave.proxy->destinations) : json()},
+           {"proxy_traffic", enclave.proxy_traffic ? to_json(*enclave.proxy_traffic) : json()},
            {"jobs", enclave.jobs ? jobs_json(*enclave.jobs) : json()},
            {"weaker", json()}};
   if (enclave.jobs) {
@@ -138,6 +147,12 @@ std::string describe(const host::JobSummary& job) {
   auto name = job.name.empty() ? "" : fmt::format("{} {}  ", job.name, job.release);
   return fmt::format("{}  {}{}  {}{}{}", job.id, job.state, code, name, job.entry,
                      job.error.empty() ? "" : ": " + job.error);
+}
+
+std::string describe(const host::ProxyTraffic& traffic) {
+  return fmt::format("{} connections ({} now), {} refused, {} failed, {} out, {} back", traffic.accepted,
+                     traffic.active, traffic.refused, traffic.failed, readable_bytes(traffic.bytes_out),
+                     readable_bytes(traffic.bytes_back));
 }
 
 void print_mounts(const EnclaveStatus& enclave) {
@@ -175,6 +190,7 @@ void print(const EnclaveStatus& enclave) {
   line("PCR0", to_hex(enclave.record.measurements.pcrs.at(0)));
   line("proxy", enclave.proxy ? fmt::format("{}", fmt::join(enclave.proxy->destinations, ", "))
                               : std::string(kNoProxy));
+  if (enclave.proxy_traffic) line("carried", describe(*enclave.proxy_traffic));
   print_mounts(enclave);
   if (!enclave.problem.empty()) line("problem", enclave.problem);
   if (!enclave.jobs) return;

@@ -4,21 +4,19 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstring>
 #include <filesystem>
 #include <memory>
-#include <new>
 #include <nlohmann/json.hpp>
 #include <thread>
 
 #include "base/log.h"
 #include "host/background.h"
+#include "host/shared_page.h"
 #include "host/unmount_on_signal.h"
 #include "host/write_back.h"
 #include "share/lane.h"
@@ -52,27 +50,6 @@ std::string record_path(const Paths& paths, const MountRecord& mount) {
 std::string traffic_path(const Paths& paths, const MountRecord& mount) {
   return file_of(paths, mount, ".traffic");
 }
-
-// Counters in a file that the pump maps and `status` reads: asking the pump would need a protocol.
-class TrafficPage {
- public:
-  static Result<TrafficPage> create(const std::string& path) {
-    ::unlink(path.c_str());  // never truncated: an older pump may still have it mapped
-    sys::Fd file(::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
-    if (!file || ::ftruncate(file.get(), sizeof(share::Traffic)) != 0) return fail_errno(path);
-    void* memory = ::mmap(nullptr, sizeof(share::Traffic), PROT_READ | PROT_WRITE, MAP_SHARED, file.get(), 0);
-    if (memory == MAP_FAILED) return fail_errno(path);
-    return TrafficPage(new (memory) share::Traffic);
-  }
-  share::Traffic* get() const { return memory_.get(); }
-
- private:
-  struct Unmap {
-    void operator()(share::Traffic* memory) const { ::munmap(memory, sizeof *memory); }
-  };
-  explicit TrafficPage(share::Traffic* memory) : memory_(memory) {}
-  std::unique_ptr<share::Traffic, Unmap> memory_;
-};
 
 Status write_mount(const Paths& paths, const MountRecord& mount) {
   TRY(sys::make_directories(mounts_directory(paths, mount.enclave), 0700));
@@ -246,7 +223,7 @@ Result<MountRecord> start_mount(const Paths& paths, const EnclaveRecord& enclave
   absolute.directory = record.directory;
   auto log_path = paths.enclave(enclave.name) + "/pump.log";
   TRY(sys::make_directories(mounts_directory(paths, enclave.name), 0700));
-  auto traffic = TRY(TrafficPage::create(traffic_path(paths, record)));
+  auto traffic = TRY(SharedPage<share::Traffic>::create(traffic_path(paths, record)));
   auto ready = TRY(sys::make_pipe());
   HeldSignals held;
   record.pid = TRY(fork_in_background(
@@ -276,7 +253,7 @@ Status run_in_foreground(const Paths& paths, const EnclaveRecord& enclave, const
   record.pid = ::getpid();
   record.started = process_start_time(record.pid);
   TRY(sys::make_directories(mounts_directory(paths, enclave.name), 0700));
-  auto traffic = TRY(TrafficPage::create(traffic_path(paths, record)));
+  auto traffic = TRY(SharedPage<share::Traffic>::create(traffic_path(paths, record)));
   Status recorded;
   auto mounted = [&] {
     recorded = write_mount(paths, record);
@@ -307,12 +284,7 @@ std::vector<MountRecord> list_mounts(const Paths& paths, const std::string& encl
 }
 
 std::optional<MountTraffic> traffic_of(const Paths& paths, const MountRecord& mount) {
-  auto bytes = sys::read_file(traffic_path(paths, mount), sizeof(MountTraffic));
-  if (!bytes || bytes->size() != sizeof(MountTraffic)) return std::nullopt;
-  MountTraffic out;  // a plain image of share::Traffic
-  static_assert(sizeof out == sizeof(share::Traffic));
-  std::memcpy(&out, bytes->data(), sizeof out);
-  return out;
+  return read_page<MountTraffic, share::Traffic>(traffic_path(paths, mount));
 }
 
 Result<MountRecord> find_mount(const Paths& paths, const std::string& directory) {

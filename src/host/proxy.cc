@@ -1,140 +1,157 @@
 #include "host/proxy.h"
 
+#include <poll.h>
+#include <sys/socket.h>
+
 #include <algorithm>
-#include <atomic>
-#include <charconv>
+#include <system_error>
 #include <thread>
 
+#include "base/log.h"
 #include "http/server.h"
-#include "kms/endpoint.h"
 
 namespace cloister::host {
 
 namespace {
 
-constexpr unsigned kHttpsPort = 443;
-constexpr std::size_t kMaxHostName = 253;  // bytes (RFC 1035)
+constexpr std::size_t kMaxThreads =
+    kMaxProxyConnections + 2 * kMaxProxyWaiting;  // those that are ending, too
+constexpr int kBreath = 50;                       // milliseconds, when descriptors or threads have run out
 
-bool is_host_character(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
-         c == '*';
-}
-
-Result<sys::Endpoint> endpoint_of_url(std::string_view url) {
-  auto service = TRY(kms::ServiceUrl::parse(url).context("AWS_ENDPOINT_URL_KMS"));
-  sys::Endpoint out{.kind = sys::Endpoint::Kind::tcp, .host = service.host};
-  out.port = service.port;
-  return out;
-}
-
-class Connection {
- public:
-  Connection(const std::vector<Route>& routes, const Log& log) : routes_(routes), log_(log) {}
-
-  Status serve(sys::Fd fd) {
-    sys::FdStream stream(std::move(fd));
-    stream.set_deadline(sys::Deadline::after(kProxyRequestTimeout));
-    auto head = http::read_request_head(stream);
-    if (!head && head.error().kind() == ErrorKind::unavailable)
-      return {};  // came and went: a probe, or a port scan
-    auto request = TRY(std::move(head));
-    auto upstream = open_upstream(request);
-    if (!upstream) {
-      auto status = upstream.error().kind() == ErrorKind::unavailable ? "502 Bad Gateway" : "403 Forbidden";
-      TRY(stream.write_all(as_bytes(fmt::format("HTTP/1.1 {}\r\nContent-Length: 0\r\n\r\n", status))));
-      return std::unexpected(upstream.error());
-    }
-    TRY(stream.write_all(as_bytes("HTTP/1.1 200 Connection established\r\n\r\n")));
-    auto moved = TRY(sys::relay(stream.release(), *std::move(upstream), kProxyIdle));
-    log_.info("{}: {} bytes out, {} bytes back", request.target, moved.forward, moved.back);
-    return {};
+std::string_view status_line(ErrorKind kind) {
+  switch (kind) {
+    case ErrorKind::denied:
+    case ErrorKind::invalid:
+      return "403 Forbidden";
+    case ErrorKind::exhausted:
+      return "503 Service Unavailable";
+    default:
+      return "502 Bad Gateway";
   }
+}
+
+bool is_refusal(ErrorKind kind) {
+  return kind == ErrorKind::denied || kind == ErrorKind::invalid || kind == ErrorKind::exhausted;
+}
+
+// One that counts as long as it lives, unless the limit is reached already.
+class Counted {
+ public:
+  Counted(std::atomic<std::uint64_t>& count, std::uint64_t limit) : count_(count) {
+    admitted_ = count_.fetch_add(1) < limit;
+  }
+  ~Counted() { --count_; }
+  Counted(const Counted&) = delete;
+  Counted& operator=(const Counted&) = delete;
+  bool admitted() const { return admitted_; }
 
  private:
-  Result<sys::Fd> open_upstream(const http::Request& request) {
-    if (request.method != "CONNECT") return fail(ErrorKind::denied, "{} is not CONNECT", request.method);
-    auto to = TRY(parse_destination(request.target));
-    auto route = std::find_if(routes_.begin(), routes_.end(),
-                              [&](const Route& r) { return r.matches(to.host, to.port); });
-    if (route == routes_.end()) return fail(ErrorKind::denied, "{} is not on the allow-list", request.target);
-    sys::Endpoint target{.kind = sys::Endpoint::Kind::tcp, .host = to.host};
-    target.port = to.port;
-    return sys::connect(route->target.value_or(target), sys::Deadline::after(kProxyConnectTimeout));
-  }
-
-  const std::vector<Route>& routes_;
-  const Log& log_;
+  std::atomic<std::uint64_t>& count_;
+  bool admitted_;
 };
 
 }  // namespace
 
-Result<Destination> parse_destination(std::string_view text) {
-  auto colon = text.rfind(':');
-  auto host = text.substr(0, colon == std::string_view::npos ? 0 : colon);
-  if (host.empty() || host.size() > kMaxHostName ||
-      !std::all_of(host.begin(), host.end(), is_host_character)) {
-    return fail(ErrorKind::invalid, "'{}' is not HOST:PORT", text);
+WaitingRoom::Place WaitingRoom::enter(int fd) {
+  std::lock_guard lock(mutex_);
+  if (open_ >= limit_) {
+    auto oldest = std::ranges::find_if(waiting_, [](int one) { return one >= 0; });
+    ::shutdown(*oldest, SHUT_RDWR);  // its thread sees the end and goes
+    *oldest = -1;
+    --open_;
   }
-  auto digits = text.substr(colon + 1);
-  std::uint16_t port = 0;
-  auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), port);
-  if (error != std::errc() || end != digits.data() + digits.size() || port == 0) {
-    return fail(ErrorKind::invalid, "'{}' is not HOST:PORT", text);
-  }
-  Destination out{.host = std::string(host), .port = port};
-  std::transform(out.host.begin(), out.host.end(), out.host.begin(),
-                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
-  return out;
+  ++open_;
+  return waiting_.insert(waiting_.end(), fd);
 }
 
-Result<Route> Route::parse(std::string_view text) {
-  auto destination = TRY(parse_destination(text));
-  auto stars = std::count(destination.host.begin(), destination.host.end(), '*');
-  if (stars > 1 || (stars == 1 && !destination.host.starts_with("*."))) {
-    return fail(ErrorKind::invalid,
-                "'{}': a wildcard stands for the first label only, as in *.example.com:443", text);
-  }
-  return Route{.host = destination.host, .port = destination.port, .target = std::nullopt};
+bool WaitingRoom::leave(Place place) {
+  std::lock_guard lock(mutex_);
+  bool open = *place >= 0;
+  if (open) --open_;
+  waiting_.erase(place);
+  return open;
 }
 
-bool Route::matches(std::string_view to_host, unsigned to_port) const {
-  if (to_port != port) return false;
-  if (!host.starts_with("*.")) return to_host == host;
-  auto suffix = std::string_view(host).substr(1);
-  return to_host.size() > suffix.size() && to_host.ends_with(suffix);
-}
-
-Result<std::vector<Route>> service_routes(std::string_view service, const Environment& environment) {
-  if (service != "kms") return fail(ErrorKind::invalid, "unknown service '{}' (kms is known)", service);
-  auto region = TRY(kms::find_region(environment));
-  std::vector<Route> routes;
-  for (auto variant : kms::kEndpointVariants) {
-    routes.push_back(
-        {.host = kms::aws_endpoint_host(region, variant), .port = kHttpsPort, .target = std::nullopt});
-  }
-  if (auto url = environment("AWS_ENDPOINT_URL_KMS"); url && !url->empty()) {
-    routes = {{.host = fmt::format("kms.{}.cloister.test", region),
-               .port = kHttpsPort,
-               .target = TRY(endpoint_of_url(*url))}};
-  }
-  return routes;
-}
-
-Status run_proxy(sys::Fd listener, const std::vector<Route>& routes, const Log& log) {
-  static std::atomic<std::size_t> active = 0;  // threads outlive this call only in a process that is ending
-  for (;;) {
-    auto connection = TRY(sys::accept(listener.get()));
-    if (active.load() >= kMaxProxyConnections) {
-      log.warning("refused: {} connections are open", kMaxProxyConnections);
+Status Proxy::run(const sys::Fd& listener, const std::function<bool()>& keep_on) {
+  while (keep_on()) {
+    auto connection = sys::accept(listener.get(), sys::Deadline::after(kProxyLookAround));
+    if (connection && threads_.load() < kMaxThreads) {
+      start(*std::move(connection));
       continue;
     }
-    ++active;
-    std::thread([fd = std::move(connection), &routes, &log]() mutable {
-      if (auto served = Connection(routes, log).serve(std::move(fd)); !served)
-        log.warning("{}", served.error().message());
-      --active;
-    }).detach();
+    auto kind = connection ? ErrorKind::exhausted : connection.error().kind();
+    if (kind == ErrorKind::exhausted) ::poll(nullptr, 0, kBreath);
+    if (kind != ErrorKind::exhausted && kind != ErrorKind::unavailable)
+      return std::unexpected(std::move(connection).error());
   }
+  return {};
+}
+
+void Proxy::start(sys::Fd connection) {
+  ++counters_.accepted;
+  ++threads_;
+  try {
+    std::thread([this, fd = std::move(connection)]() mutable {
+      serve(std::move(fd));
+      --threads_;
+    }).detach();
+  } catch (const std::system_error&) {
+    --threads_;
+    ::poll(nullptr, 0, kBreath);
+  }
+}
+
+void Proxy::serve(sys::Fd connection) {
+  try {
+    auto place = waiting_.enter(connection.get());
+    if (auto served = carry(sys::FdStream(std::move(connection)), place); !served)
+      log_.warning("{}", escape_controls(served.error().message()));
+  } catch (const std::exception& error) {
+    log_.warning("a connection was dropped: {}", error.what());
+  }
+}
+
+void Proxy::count_refusal(const Error& error) {
+  ++(is_refusal(error.kind()) ? counters_.refused : counters_.failed);
+}
+
+Status Proxy::carry(sys::FdStream stream, WaitingRoom::Place place) {
+  stream.set_deadline(sys::Deadline::after(kProxyRequestTimeout));
+  auto request = http::read_request_head(stream);
+  bool stayed = waiting_.leave(place);
+  if (!stayed || (!request && request.error().kind() == ErrorKind::unavailable)) {
+    if (!stayed) ++counters_.refused;
+    return {};  // came and went: a probe, a port scan, or somebody who never said what they want
+  }
+  Counted active(counters_.active, kMaxProxyConnections);
+  auto upstream = [&]() -> Result<sys::Fd> {
+    if (!active.admitted())
+      return fail(ErrorKind::exhausted, "{} connections are open", kMaxProxyConnections);
+    if (!request) return std::unexpected(request.error());
+    return open_upstream(request->method, request->target);
+  }();
+  if (!upstream) {
+    count_refusal(upstream.error());
+    TRY(stream.write_all(as_bytes(
+        fmt::format("HTTP/1.1 {}\r\nContent-Length: 0\r\n\r\n", status_line(upstream.error().kind())))));
+    return std::unexpected(std::move(upstream).error().context("refused"));
+  }
+  TRY(stream.write_all(as_bytes("HTTP/1.1 200 Connection established\r\n\r\n")));
+  auto moved = TRY(sys::relay(stream.release(), *std::move(upstream), idle_).context(request->target));
+  counters_.bytes_out += moved.forward;
+  counters_.bytes_back += moved.back;
+  log_.info("{}: {} bytes out, {} bytes back", request->target, moved.forward, moved.back);
+  return {};
+}
+
+Result<sys::Fd> Proxy::open_upstream(std::string_view method, std::string_view target) const {
+  if (method != "CONNECT") return fail(ErrorKind::denied, "{} is not CONNECT", method);
+  auto to = TRY(parse_destination(target));
+  auto route = std::ranges::find_if(routes_, [&](const Route& one) { return one.matches(to.host, to.port); });
+  if (route == routes_.end()) return fail(ErrorKind::denied, "{} is not on the allow-list", target);
+  sys::Endpoint direct{.kind = sys::Endpoint::Kind::tcp, .host = to.host};
+  direct.port = to.port;
+  return sys::connect(route->target.value_or(direct), sys::Deadline::after(kProxyConnectTimeout));
 }
 
 }  // namespace cloister::host

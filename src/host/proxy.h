@@ -3,43 +3,80 @@
 // the host's owner, not a wall: the enclave checks destinations itself.
 #pragma once
 
-#include <string>
+#include <atomic>
+#include <functional>
+#include <list>
+#include <mutex>
 #include <vector>
 
 #include "base/log.h"
-#include "host/paths.h"
-#include "sys/endpoint.h"
+#include "host/allow_list.h"
+#include "sys/stream.h"
 
 namespace cloister::host {
 
-inline constexpr std::size_t kMaxProxyConnections = 256;
+inline constexpr std::size_t kMaxProxyConnections = 512;  // that are carried
+inline constexpr std::size_t kMaxProxyWaiting = 128;      // whose request has not come yet
 inline constexpr sys::milliseconds kProxyRequestTimeout = sys::seconds(10);
 inline constexpr sys::milliseconds kProxyConnectTimeout = sys::seconds(10);
+inline constexpr sys::milliseconds kProxyLookAround = sys::seconds(1);
 inline constexpr sys::milliseconds kProxyIdle = std::chrono::minutes(5);
 
-// One allowed destination. A name that begins with "*." allows every name below it.
-struct Route {
-  std::string host;
-  unsigned port = 0;
-  std::optional<sys::Endpoint> target;  // where it really goes; absent: to the host itself
+// Since the proxy started. Bytes are those of connections that have ended.
+struct ProxyCounters {
+  std::atomic<std::uint64_t> accepted{0};
+  std::atomic<std::uint64_t> active{0};   // being carried now
+  std::atomic<std::uint64_t> refused{0};  // not on the list, malformed, or over a limit
+  std::atomic<std::uint64_t> failed{0};   // the destination could not be reached
+  std::atomic<std::uint64_t> bytes_out{0};
+  std::atomic<std::uint64_t> bytes_back{0};
+};
+static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
 
-  static Result<Route> parse(std::string_view text);  // HOST:PORT
-  bool matches(std::string_view to_host, unsigned to_port) const;
+// Connections that have not yet said where they want to go. Whoever is slow to say it makes room for others:
+// the oldest is shut down when another comes and there are `limit`. Thread-safe.
+class WaitingRoom {
+ public:
+  explicit WaitingRoom(std::size_t limit) : limit_(limit) {}
+
+  using Place = std::list<int>::iterator;
+  // fd stays open until leave().
+  Place enter(int fd);
+  // false: it was shut down to make room.
+  bool leave(Place place);
+
+ private:
+  const std::size_t limit_;
+  std::mutex mutex_;
+  std::list<int> waiting_;  // oldest first; -1: shut down
+  std::size_t open_ = 0;
 };
 
-// The destinations of a named service. "kms": the KMS of AWS_REGION by all its
-// names (kms::EndpointVariant), or, with AWS_ENDPOINT_URL_KMS set, the
-// embedded one there. invalid: unknown service, or no region.
-Result<std::vector<Route>> service_routes(std::string_view service, const Environment& environment);
+// Owner: the process that serves; it lives as long, for connections have threads of their own that are never
+// joined.
+class Proxy {
+ public:
+  // counters outlives it.
+  Proxy(std::vector<Route> routes, sys::milliseconds idle, ProxyCounters& counters, Log log)
+      : routes_(std::move(routes)), idle_(idle), counters_(counters), log_(std::move(log)) {}
 
-// Accepts for ever; each connection has a thread.
-Status run_proxy(sys::Fd listener, const std::vector<Route>& routes, const Log& log);
+  // Until keep_on() is false, which is asked at least once in kProxyLookAround. Names are resolved anew for
+  // every connection.
+  Status run(const sys::Fd& listener, const std::function<bool()>& keep_on);
 
-// "host:port" of a CONNECT request's target. invalid: anything else.
-struct Destination {
-  std::string host;
-  unsigned port = 0;
+ private:
+  void start(sys::Fd connection);
+  void serve(sys::Fd connection);
+  Status carry(sys::FdStream stream, WaitingRoom::Place place);
+  Result<sys::Fd> open_upstream(std::string_view method, std::string_view target) const;
+  void count_refusal(const Error& error);
+
+  const std::vector<Route> routes_;
+  const sys::milliseconds idle_;
+  ProxyCounters& counters_;
+  const Log log_;
+  WaitingRoom waiting_{kMaxProxyWaiting};
+  std::atomic<std::size_t> threads_{0};
 };
-Result<Destination> parse_destination(std::string_view text);
 
 }  // namespace cloister::host

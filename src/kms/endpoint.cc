@@ -38,8 +38,8 @@ bool is_ipv6(std::string_view text) {
          });
 }
 
-std::string pattern_in(const Partition& partition, EndpointVariant variant) {
-  return fmt::format("kms{}.{}.{}", variant.fips ? "-fips" : "", kPlaceholder,
+std::string pattern_in(const Partition& partition, EndpointVariant variant, std::string_view service) {
+  return fmt::format("{}{}.{}.{}", service, variant.fips ? "-fips" : "", kPlaceholder,
                      variant.dualstack ? partition.dualstack_suffix : partition.suffix);
 }
 
@@ -77,11 +77,11 @@ std::string_view to_string(EndpointVariant variant) {
 Result<std::string> aws_endpoint_pattern(std::string_view partition, EndpointVariant variant) {
   const auto* found = find_partition(partition);
   if (found == nullptr) return fail(ErrorKind::invalid, "unknown partition '{}'", escape_controls(partition));
-  return pattern_in(*found, variant);
+  return pattern_in(*found, variant, "kms");
 }
 
-std::string aws_endpoint_host(std::string_view region, EndpointVariant variant) {
-  auto host = pattern_in(partition_of_region(region), variant);
+std::string aws_endpoint_host(std::string_view region, EndpointVariant variant, std::string_view service) {
+  auto host = pattern_in(partition_of_region(region), variant, service);
   return host.replace(host.find(kPlaceholder), kPlaceholder.size(), region);
 }
 

@@ -25,7 +25,9 @@ std::string_view to_string(EndpointVariant variant);
 // AWS's own names in a partition, for endpoint_host(): kms.{region}.amazonaws.com, kms-fips.{region}.api.aws…
 // ("AWS KMS endpoints and quotas" of the AWS General Reference). invalid: unknown partition.
 Result<std::string> aws_endpoint_pattern(std::string_view partition, EndpointVariant variant);
-std::string aws_endpoint_host(std::string_view region, EndpointVariant variant);
+// The same with the region put in; other services have names of the same form.
+std::string aws_endpoint_host(std::string_view region, EndpointVariant variant,
+                              std::string_view service = "kms");
 
 // What the person wants: AWS_USE_FIPS_ENDPOINT and AWS_USE_DUALSTACK_ENDPOINT, else the profile's
 // use_fips_endpoint and use_dualstack_endpoint. invalid: a value that is neither true nor false.
