@@ -444,7 +444,7 @@ def test_an_older_release_is_refused_once_it_is_delisted(lab, forger):
     package = {name: releases.package(compress(tar(APP)), release=name, key=releases.data_key(releases.context(release=name)))
                for name in ("1", "2")}
     check_it_runs(lab, package["1"])
-    lab.ok("owner", "key", "allow", "-k", key, "--image", lab.measure(), "--principal", laboratory.HOST_ROLE, "--release", "2")
+    lab.ok("owner", "key", "revoke", "-k", key, "--release", "1")
     check_refused(lab, package["1"], "AccessDeniedException")
     check_it_runs(lab, package["2"])
 

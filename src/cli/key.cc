@@ -21,7 +21,10 @@ struct Options {
   std::vector<std::string> principals;
   std::vector<std::string> signers;
   std::vector<std::string> names;
+  std::string until;
+  bool replace = false;
   bool all = false;
+  bool iam = false;
   bool json = false;
 };
 
@@ -45,20 +48,33 @@ Result<Opened> open_key(const Context& context, const std::string& name) {
   return Opened{std::move(client), std::move(key), std::move(policy)};
 }
 
-// Read, change, write, and look again: KMS has no conditional write, so what somebody else wrote meanwhile is
-// at least noticed.
-Status change_policy(Opened& opened, const std::function<Status(host::KeyAccess&)>& change) {
+std::unexpected<Error> changed_meanwhile() {
+  Error error(ErrorKind::unavailable, "the key's policy was changed by somebody else meanwhile");
+  return std::unexpected(std::move(error).with_hint("look at it with `cloister key show`, then try again"));
+}
+
+using Change = std::function<Status(host::KeyAccess&)>;
+
+Result<std::string> changed_policy(const Opened& opened, const Change& change) {
   auto access = TRY(host::read_access(opened.policy));
   TRY(change(access));
-  auto wanted = TRY(host::write_access(opened.policy, access, opened.key.account));
-  if (TRY(opened.client.get_key_policy(opened.key.arn, soon())) != opened.policy) {
-    Error error(ErrorKind::unavailable, "the key's policy was changed by somebody else meanwhile");
-    return std::unexpected(std::move(error).with_hint("look at it with `cloister key show`, then try again"));
-  }
+  auto arn = TRY(kms::KeyArn::parse(opened.key.arn));
+  return host::write_access(opened.policy, access, arn.account, arn.partition);
+}
+
+// Read, change, look again, write, look again: KMS has no conditional write, so that what somebody else wrote
+// meanwhile can be noticed only.
+Status change_policy(Opened& opened, const Change& change) {
+  auto wanted = TRY(changed_policy(opened, change));
+  if (TRY(opened.client.get_key_policy(opened.key.arn, soon())) != opened.policy) return changed_meanwhile();
   kms::PutKeyPolicyRequest request;
   request.key_id = opened.key.arn;
   request.policy = wanted;
-  return opened.client.put_key_policy(request, soon());
+  TRY(opened.client.put_key_policy(request, soon()));
+  // The old one may be read for some seconds more: KMS is eventually consistent.
+  auto written = TRY(opened.client.get_key_policy(opened.key.arn, soon()));
+  bool ours = TRY(host::read_access(written)) == TRY(host::read_access(wanted));
+  return ours || written == opened.policy ? Status() : changed_meanwhile();
 }
 
 Result<int> create(const Context& context, const Options& options) {
@@ -95,30 +111,44 @@ Result<std::vector<std::string>> fingerprints(const Context& context, const std:
   return out;
 }
 
-Result<int> allow(const Context& context, const Options& options) {
-  auto opened = TRY(open_key(context, options.key));
-  auto signers = TRY(fingerprints(context, options.signers));
-  TRY(change_policy(opened, [&](host::KeyAccess& access) -> Status {
-    for (const auto& file : options.images) {
-      host::allow_image(access, {.pcr0 = TRY(image_pcr0(context, file)),
-                                 .principals = options.principals,
-                                 .releases = options.releases,
-                                 .names = options.names,
-                                 .signers = signers});
-    }
+// What the flags of `allow` and `policy` say, for each image.
+Result<Change> wanted_change(const Context& context, const Options& options) {
+  host::ImageGrant grant{.principals = options.principals,
+                         .releases = options.releases,
+                         .names = options.names,
+                         .signers = TRY(fingerprints(context, options.signers))};
+  if (!options.until.empty()) grant.until = TRY(host::policy_time(options.until).context("--until"));
+  std::vector<host::ImageGrant> grants;
+  for (const auto& file : options.images) {
+    grant.pcr0 = TRY(image_pcr0(context, file));
+    grants.push_back(grant);
+  }
+  return Change([grants, replace = options.replace](host::KeyAccess& access) -> Status {
+    for (const auto& one : grants) (replace ? host::replace_image : host::allow_image)(access, one);
     return {};
-  }));
+  });
+}
+
+Result<int> allow(const Context& context, const Options& options) {
+  auto change = TRY(wanted_change(context, options));
+  auto opened = TRY(open_key(context, options.key));
+  TRY(change_policy(opened, change));
   fmt::print(stderr, "cloister: {} image(s) may decrypt with {}\n", options.images.size(), opened.key.arn);
   return 0;
 }
 
 Result<int> revoke(const Context& context, const Options& options) {
-  if (options.all == !options.images.empty())
-    return fail(ErrorKind::invalid, "give either --image FILE or --all");
+  bool some = !options.images.empty() || !options.releases.empty();
+  if (options.all == some) return fail(ErrorKind::invalid, "give --image FILE, --release R, both, or --all");
+  std::vector<std::string> images;
+  for (const auto& file : options.images) images.push_back(TRY(image_pcr0(context, file)));
   auto opened = TRY(open_key(context, options.key));
   TRY(change_policy(opened, [&](host::KeyAccess& access) -> Status {
-    if (options.all) return host::revoke_image(access, "");
-    for (const auto& file : options.images) TRY(host::revoke_image(access, TRY(image_pcr0(context, file))));
+    if (images.empty()) images.emplace_back();  // every one
+    for (const auto& image : images) {
+      if (options.releases.empty()) TRY(host::revoke_image(access, image));
+      for (const auto& release : options.releases) TRY(host::revoke_release(access, image, release));
+    }
     return {};
   }));
   fmt::print(stderr, "cloister: revoked; the next decryption is denied\n");
@@ -150,16 +180,14 @@ Result<int> show(const Context& context, const Options& options) {
 }
 
 Result<int> policy(const Context& context, const Options& options) {
+  auto change = TRY(wanted_change(context, options));
   auto opened = TRY(open_key(context, options.key));
-  auto access = TRY(host::read_access(opened.policy));
-  for (const auto& file : options.images) {
-    host::allow_image(access, {.pcr0 = TRY(image_pcr0(context, file)),
-                               .principals = options.principals,
-                               .releases = options.releases,
-                               .names = options.names,
-                               .signers = TRY(fingerprints(context, options.signers))});
+  if (options.iam) {
+    auto policies = host::iam_policies(opened.key.arn);
+    fmt::print("{{\"owner\": {},\n\"host\": {}}}\n", policies.owner, policies.host);
+    return 0;
   }
-  fmt::print("{}\n", TRY(host::write_access(opened.policy, access, opened.key.account)));
+  fmt::print("{}\n", TRY(changed_policy(opened, change)));
   return 0;
 }
 
@@ -167,10 +195,14 @@ void add_grant_options(Command& command, Options& options) {
   command.text("-k,--key", options.key, "the key: ARN, id or alias", true)
       .list("--image", options.images,
             "measurements of an image (JSON), as `image measure` or nitro-cli prints them")
-      .list("--release", options.releases, "only this release of the package (several allowed)")
+      .list("--release", options.releases,
+            "only this release of the package; named again later, it joins the others")
       .list("--package", options.names, "only packages of this name")
       .list("--signer", options.signers, "only packages of this signer (a known name or a fingerprint)")
-      .list("--principal", options.principals, "only this IAM principal (ARN)");
+      .list("--principal", options.principals, "only this IAM principal (ARN)")
+      .text("--until", options.until, "not from this time on: 2027-01-31, or 2027-01-31T12:00:00Z")
+      .flag("--replace", options.replace,
+            "exactly what is named here; else it joins what was allowed before");
 }
 
 }  // namespace
@@ -187,10 +219,12 @@ void add_key(CommandLine& line, const Context& context) {
   add_grant_options(allowing, *options);
   allowing.example("cloister key allow -k alias/ocr --image measurements.json --release 1.0")
       .action([&context, options] { return allow(context, *options); });
-  line.verb(key, "revoke", "Let an image decrypt no longer")
+  line.verb(key, "revoke", "Let an image, or a release, decrypt no longer")
       .text("-k,--key", options->key, "the key: ARN, id or alias", true)
       .list("--image", options->images, "measurements of the image (JSON)")
+      .list("--release", options->releases, "this release, from every image or from those named")
       .flag("--all", options->all, "all images")
+      .example("cloister key revoke -k alias/ocr --release 1.0")
       .action([&context, options] { return revoke(context, *options); });
   line.verb(key, "show", "Say who can decrypt")
       .text("-k,--key", options->key, "the key: ARN, id or alias", true)
@@ -198,7 +232,12 @@ void add_key(CommandLine& line, const Context& context) {
       .action([&context, options] { return show(context, *options); });
   auto printing = line.verb(key, "policy", "Print the policy that `allow` would write, for review");
   add_grant_options(printing, *options);
-  printing.action([&context, options] { return policy(context, *options); });
+  printing
+      .flag(
+          "--iam", options->iam,
+          "instead, the IAM policies that whoever encrypts (owner) and the enclave's host need for this key")
+      .example("cloister key policy -k alias/ocr --iam")
+      .action([&context, options] { return policy(context, *options); });
 }
 
 }  // namespace cloister::cli

@@ -108,6 +108,7 @@ Result<std::vector<Route>> service_routes(std::string_view service, const Enviro
                                .target = TRY(endpoint_of_url(*url, variable))}};
   }
   std::vector<Route> routes;
+  routes.reserve(kms::kEndpointVariants.size());
   for (auto variant : kms::kEndpointVariants) {
     routes.push_back({.host = kms::aws_endpoint_host(region, variant, service),
                       .port = kHttpsPort,

@@ -1,7 +1,11 @@
 #include "host/key_policy.h"
 
 #include <algorithm>
+#include <array>
+#include <ctime>
 #include <nlohmann/json.hpp>
+
+#include "base/log.h"
 
 namespace cloister::host {
 
@@ -16,6 +20,7 @@ constexpr const char* kImageKey = "kms:RecipientAttestation:ImageSha384";
 constexpr const char* kReleaseKey = "kms:EncryptionContext:cloister:release";
 constexpr const char* kNameKey = "kms:EncryptionContext:cloister:name";
 constexpr const char* kSignerKey = "kms:EncryptionContext:cloister:signer";
+constexpr const char* kTimeKey = "aws:CurrentTime";
 constexpr std::size_t kSidDigits = 24;  // of the PCR0: Sids are letters and digits, and unique enough
 
 std::string sid_of(const json& statement) {
@@ -64,9 +69,11 @@ Result<json> parse_policy(std::string_view text) {
 Result<ImageGrant> grant_of(const json& statement) {
   ImageGrant grant;
   auto images = TRY(condition_values(statement, "StringEqualsIgnoreCase", kImageKey));
-  if (images.size() != 1)
+  auto until = TRY(condition_values(statement, "DateLessThan", kTimeKey));
+  if (images.size() != 1 || until.size() > 1)
     return fail(ErrorKind::corrupt, "statement {} has been changed by hand", sid_of(statement));
   grant.pcr0 = images.front();
+  if (!until.empty()) grant.until = until.front();
   grant.releases = TRY(condition_values(statement, "StringEquals", kReleaseKey));
   grant.names = TRY(condition_values(statement, "StringEquals", kNameKey));
   grant.signers = TRY(condition_values(statement, "StringEquals", kSignerKey));
@@ -78,12 +85,16 @@ Result<ImageGrant> grant_of(const json& statement) {
   return grant;
 }
 
+json deny(std::string sid, json actions) {
+  return {{"Sid", std::move(sid)},
+          {"Effect", "Deny"},
+          {"Principal", "*"},
+          {"Action", std::move(actions)},
+          {"Resource", "*"}};
+}
+
 json deny_unattested(const KeyAccess& access) {
-  json statement{{"Sid", kOnlyAttested},
-                 {"Effect", "Deny"},
-                 {"Principal", "*"},
-                 {"Action", "kms:Decrypt"},
-                 {"Resource", "*"}};
+  auto statement = deny(std::string(kOnlyAttested), {"kms:Decrypt", "kms:ReEncryptFrom"});
   json images = json::array();
   for (const auto& grant : access.images) images.push_back(grant.pcr0);
   // Negated operators hold where the key is absent too: a request without an attestation document is denied.
@@ -93,34 +104,40 @@ json deny_unattested(const KeyAccess& access) {
 
 // One Deny for each thing that is restricted: conditions of one statement are joined by "and".
 void add_restrictions(json& statements, const ImageGrant& grant) {
-  const std::initializer_list<std::tuple<char, const char*, const std::vector<std::string>*>> kinds{
-      {'R', kReleaseKey, &grant.releases}, {'N', kNameKey, &grant.names}, {'S', kSignerKey, &grant.signers}};
-  for (const auto& [letter, key, allowed] : kinds) {
-    if (allowed->empty()) continue;
-    statements.push_back(
-        {{"Sid", fmt::format("{}{}{}", kRelease, letter, grant.pcr0.substr(0, kSidDigits))},
-         {"Effect", "Deny"},
-         {"Principal", "*"},
-         {"Action", "kms:Decrypt"},
-         {"Resource", "*"},
-         {"Condition",
-          {{"StringEqualsIgnoreCase", {{kImageKey, grant.pcr0}}}, {"StringNotEquals", {{key, *allowed}}}}}});
-  }
+  auto restrict = [&](char letter, const char* op, const char* key, const json& values) {
+    auto statement =
+        deny(fmt::format("{}{}{}", kRelease, letter, grant.pcr0.substr(0, kSidDigits)), "kms:Decrypt");
+    statement["Condition"]["StringEqualsIgnoreCase"][kImageKey] = grant.pcr0;
+    statement["Condition"][op][key] = values;
+    statements.push_back(std::move(statement));
+  };
+  if (!grant.releases.empty()) restrict('R', "StringNotEquals", kReleaseKey, grant.releases);
+  if (!grant.names.empty()) restrict('N', "StringNotEquals", kNameKey, grant.names);
+  if (!grant.signers.empty()) restrict('S', "StringNotEquals", kSignerKey, grant.signers);
+  if (!grant.until.empty()) restrict('U', "DateGreaterThanEquals", kTimeKey, grant.until);
 }
 
-json allow_statement(const ImageGrant& grant, std::string_view account) {
+json allow_statement(const ImageGrant& grant, const std::string& root) {
   json principals = grant.principals;
-  if (grant.principals.empty()) principals = fmt::format("arn:aws:iam::{}:root", account);
+  if (grant.principals.empty()) principals = root;
   json conditions{{"StringEqualsIgnoreCase", {{kImageKey, grant.pcr0}}}};
   if (!grant.releases.empty()) conditions["StringEquals"][kReleaseKey] = grant.releases;
   if (!grant.names.empty()) conditions["StringEquals"][kNameKey] = grant.names;
   if (!grant.signers.empty()) conditions["StringEquals"][kSignerKey] = grant.signers;
+  if (!grant.until.empty()) conditions["DateLessThan"][kTimeKey] = grant.until;
   return {{"Sid", fmt::format("{}{}", kAllow, grant.pcr0.substr(0, kSidDigits))},
           {"Effect", "Allow"},
           {"Principal", {{"AWS", principals}}},
           {"Action", "kms:Decrypt"},
           {"Resource", "*"},
           {"Condition", conditions}};
+}
+
+// What is not named stays as it is; a first name restricts.
+void grow(std::vector<std::string>& list, const std::vector<std::string>& more) {
+  for (const auto& one : more) {
+    if (std::ranges::find(list, one) == list.end()) list.push_back(one);
+  }
 }
 
 }  // namespace
@@ -130,13 +147,15 @@ Result<KeyAccess> read_access(std::string_view text) {
   KeyAccess out;
   for (const auto& statement : policy["Statement"]) {
     if (!statement.is_object()) return fail(ErrorKind::corrupt, "the key policy is not a policy document");
-    if (sid_of(statement) == kOnlyAttested) out.only_attested = true;
+    if (sid_of(statement) == kOnlyAttested)
+      out.only_attested = statement.value("Action", json()) == json({"kms:Decrypt", "kms:ReEncryptFrom"});
     if (sid_of(statement).starts_with(kAllow)) out.images.push_back(TRY(grant_of(statement)));
   }
   return out;
 }
 
-Result<std::string> write_access(std::string_view text, const KeyAccess& access, std::string_view account) {
+Result<std::string> write_access(std::string_view text, const KeyAccess& access, std::string_view account,
+                                 std::string_view partition) {
   auto policy = TRY(parse_policy(text));
   json statements = json::array();
   for (auto& statement : policy["Statement"]) {
@@ -145,7 +164,7 @@ Result<std::string> write_access(std::string_view text, const KeyAccess& access,
   statements.push_back(deny_unattested(access));
   for (const auto& grant : access.images) {
     add_restrictions(statements, grant);
-    statements.push_back(allow_statement(grant, account));
+    statements.push_back(allow_statement(grant, fmt::format("arn:{}:iam::{}:root", partition, account)));
   }
   policy["Statement"] = std::move(statements);
   auto out = policy.dump(2);
@@ -154,9 +173,22 @@ Result<std::string> write_access(std::string_view text, const KeyAccess& access,
   return out;
 }
 
-void allow_image(KeyAccess& access, ImageGrant grant) {
+void allow_image(KeyAccess& access, const ImageGrant& grant) {
+  auto old = std::ranges::find(access.images, grant.pcr0, &ImageGrant::pcr0);
+  if (old == access.images.end()) {
+    access.images.push_back(grant);
+    return;
+  }
+  grow(old->releases, grant.releases);
+  grow(old->names, grant.names);
+  grow(old->signers, grant.signers);
+  grow(old->principals, grant.principals);
+  if (!grant.until.empty()) old->until = grant.until;
+}
+
+void replace_image(KeyAccess& access, const ImageGrant& grant) {
   std::erase_if(access.images, [&](const auto& old) { return old.pcr0 == grant.pcr0; });
-  access.images.push_back(std::move(grant));
+  access.images.push_back(grant);
 }
 
 Status revoke_image(KeyAccess& access, std::string_view pcr0) {
@@ -165,6 +197,46 @@ Status revoke_image(KeyAccess& access, std::string_view pcr0) {
   if (gone == 0 && !pcr0.empty())
     return fail(ErrorKind::not_found, "the key's policy does not allow image {}", pcr0);
   return {};
+}
+
+Status revoke_release(KeyAccess& access, std::string_view pcr0, std::string_view release) {
+  std::size_t gone = 0;
+  for (auto& grant : access.images) {
+    if (!pcr0.empty() && grant.pcr0 != pcr0) continue;
+    if (grant.releases.empty()) {
+      Error error(ErrorKind::invalid, fmt::format("image {} may open every release", grant.pcr0));
+      return std::unexpected(std::move(error).with_hint(
+          "list those that it may open: cloister key revoke --image, then key allow --image with --release"));
+    }
+    gone += std::erase(grant.releases, release);
+  }
+  if (gone == 0) return fail(ErrorKind::not_found, "the key's policy does not list release {}", release);
+  // An empty list would mean every release.
+  std::erase_if(access.images, [&](const auto& grant) { return grant.releases.empty(); });
+  return {};
+}
+
+Result<std::string> policy_time(std::string_view text) {
+  std::string whole(text);
+  for (const char* format : {"%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d"}) {
+    std::tm parts{};
+    const char* end = ::strptime(whole.c_str(), format, &parts);
+    if (end == nullptr || *end != '\0' || whole.size() < 10) continue;
+    std::array<char, 32> out{};
+    auto size = std::strftime(out.data(), out.size(), "%Y-%m-%dT%H:%M:%SZ", &parts);
+    return std::string(out.data(), size);
+  }
+  return fail(ErrorKind::invalid, "'{}' is not a time such as 2027-01-31 or 2027-01-31T12:00:00Z",
+              escape_controls(text));
+}
+
+IamPolicies iam_policies(std::string_view key_arn) {
+  auto policy = [&](const char* sid, const json& actions) {
+    json statement{{"Sid", sid}, {"Effect", "Allow"}, {"Action", actions}, {"Resource", key_arn}};
+    return json{{"Version", "2012-10-17"}, {"Statement", {statement}}}.dump(2);
+  };
+  return {.owner = policy("CloisterEncrypt", {"kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey"}),
+          .host = policy("CloisterDecrypt", "kms:Decrypt")};
 }
 
 }  // namespace cloister::host
