@@ -40,6 +40,8 @@ constexpr std::string_view kUnsupported[] = {
     "ConnectCustomKeyStore",
     "CreateCustomKeyStore",
     "CreateGrant",
+    "Decapsulate",
+    "Encapsulate",
     "DeleteCustomKeyStore",
     "DeleteImportedKeyMaterial",
     "DeriveSharedSecret",

@@ -126,6 +126,9 @@ Outcome<void> Call::refuse_grant_tokens() const {
 }
 
 Outcome<void> Call::stop_if_dry_run() const {
+  if (parameters.has("DryRunModifiers")) {
+    return fault("UnsupportedOperationException", "DryRunModifiers are not supported by this service");
+  }
   if (!TRY(parameters.flag("DryRun"))) return {};
   return fault("DryRunOperationException", "The request would have succeeded, but the DryRun option is set.");
 }

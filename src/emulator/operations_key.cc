@@ -55,9 +55,12 @@ constexpr std::string_view kSpecs[] = {"SYMMETRIC_DEFAULT",
                                        "ML_DSA_44",
                                        "ML_DSA_65",
                                        "ML_DSA_87",
-                                       "ECC_NIST_EDWARDS25519"};
+                                       "ECC_NIST_EDWARDS25519",
+                                       "ML_KEM_512",
+                                       "ML_KEM_768",
+                                       "ML_KEM_1024"};
 constexpr std::string_view kUsages[] = {"ENCRYPT_DECRYPT", "SIGN_VERIFY", "GENERATE_VERIFY_MAC",
-                                        "KEY_AGREEMENT"};
+                                        "KEY_AGREEMENT", "ENCAPSULATE_DECAPSULATE"};
 constexpr std::string_view kOrigins[] = {"AWS_KMS", "EXTERNAL", "AWS_CLOUDHSM", "EXTERNAL_KEY_STORE"};
 
 // Only symmetric keys made here exist.

@@ -113,6 +113,16 @@ TEST_F(StoreLifecycleTest, NewerAndStrangeVersionsAreRefused) {
   }
 }
 
+// Killing a process cannot show what the loss of power would: that a commit waits for the disk.
+TEST_F(StoreLifecycleTest, CommitsWaitForTheDisk) {
+  constexpr int kFull = 2;
+  create();
+  auto database = Database::open(path_, false).value();
+  auto rows = database.query("PRAGMA synchronous").value();
+  ASSERT_TRUE(rows.next().value());
+  EXPECT_EQ(rows.integer(0), kFull);
+}
+
 TEST_F(StoreLifecycleTest, KeysGoWhenTheirTimeHasCome) {
   auto store = create();
   auto key = store->create_key({.tags = {{"k", "v"}}}, 0).value();
