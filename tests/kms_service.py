@@ -128,9 +128,9 @@ class Boto:
             raise Refused(told["Code"], told.get("Message", "")) from error
 
     @staticmethod
-    def why_not(recipient=False):
+    def why_not(recent=False):
         version = tuple(map(int, botocore.__version__.split(".")[:2]))
-        return "SKIP: this boto3 knows no Recipient" if recipient and version < (1, 31) else None
+        return "SKIP: this boto3 is too old for Recipient and RotateKeyOnDemand" if recent and version < (1, 35) else None
 
 
 class Cli:
@@ -201,7 +201,7 @@ class CliV1(Cli):
         return f"KeyEncryptionAlgorithm={value['KeyEncryptionAlgorithm']},AttestationDocument@={document}"
 
     @classmethod
-    def why_not(cls, recipient=False):
+    def why_not(cls, recent=False):
         here = Path(cls.program[0]).is_file()
         return None if here else "SKIP: no AWS CLI of tests/requirements.txt in .venv"
 
@@ -212,11 +212,11 @@ class CliV2(Cli):
     program = [shutil.which("aws", path="/usr/bin") or "/usr/bin/aws"]
 
     @classmethod
-    def why_not(cls, recipient=False):
+    def why_not(cls, recent=False):
         if not Path(cls.program[0]).is_file():
             return "SKIP: Debian's awscli is not installed"
-        if recipient and cls.version() < (2, 12):
-            return "SKIP: Debian's aws knows no Recipient yet"
+        if recent and cls.version() < (2, 16):
+            return "SKIP: Debian's aws is too old for Recipient and RotateKeyOnDemand"
         return None
 
 
@@ -229,7 +229,7 @@ class CliV2Backport(Cli):
         return {"PYTHONPATH": str(cls.folder_of_packages / "usr/lib/python3/dist-packages")}
 
     @classmethod
-    def why_not(cls, recipient=False):
+    def why_not(cls, recent=False):
         here = Path(cls.program[1]).is_file() and cls.version()
         return None if here else "SKIP: no awscli of Debian's backports in .cache (./dev test fetches it)"
 

@@ -100,7 +100,7 @@ def tour(service, name, folder):
     tour_of_ciphertexts(kms, name, arn)
     if whole:
         tour_of_lifecycle(kms, arn)
-    if CLIENTS[name].why_not(recipient=True) is None:
+    if CLIENTS[name].why_not(recent=True) is None:
         tour_of_rotations(kms, arn)
 
 
@@ -169,7 +169,7 @@ def tours(service, tmp_path_factory):
             if CLIENTS[name].why_not() is None:
                 started[name] = pool.submit(tour, service, name, tmp_path_factory.mktemp(name))
         for name in CLIENTS:
-            if CLIENTS[name].why_not(recipient=True) is None:
+            if CLIENTS[name].why_not(recent=True) is None:
                 started[name, "recipient"] = pool.submit(tour_of_recipients, service, name, tmp_path_factory.mktemp(name), enclave)
         yield started
 
@@ -184,5 +184,5 @@ def test_every_operation(tours, name):
 @pytest.mark.parametrize("name", CLIENTS)
 def test_recipients(tours, name):
     if (name, "recipient") not in tours:
-        pytest.skip(CLIENTS[name].why_not(recipient=True))
+        pytest.skip(CLIENTS[name].why_not(recent=True))
     tours[name, "recipient"].result()

@@ -38,9 +38,9 @@ struct KeyRecord {
   sys::UnixMillis created = 0;
   std::string policy;  // JSON
   std::uint32_t material_version = 1;
-  std::optional<sys::UnixMillis> deletion = {};    // pending deletion: when it goes
-  std::optional<std::int64_t> rotation_days = {};  // rotated by itself: how often
-  sys::UnixMillis next_rotation = 0;               // only where rotation_days is set
+  std::optional<sys::UnixMillis> deletion;    // pending deletion: when it goes
+  std::optional<std::int64_t> rotation_days;  // rotated by itself: how often
+  sys::UnixMillis next_rotation = 0;          // only where rotation_days is set
 };
 
 struct Tag {
@@ -51,7 +51,7 @@ struct Tag {
 struct NewKey {
   std::string description;
   std::string policy;
-  std::vector<Tag> tags = {};
+  std::vector<Tag> tags;
 };
 
 // One key material that took the place of another.
