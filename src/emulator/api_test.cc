@@ -106,6 +106,7 @@ TEST_F(ApiTest, MalformedRequestsAreRefused) {
       {"DescribeKey", "{}", "ValidationException"},
       {"DescribeKey", R"({"KeyId":7})", "SerializationException"},
       {"DescribeKey", R"({"KeyId":"x"})", "NotFoundException"},
+      {"EnableKey", R"({"KeyId":"alias/none"})", "NotFoundException"},
       {"DescribeKey", R"({"KeyId":"alias/none"})", "NotFoundException"},
       {"DescribeKey", R"({"KeyId":"arn:aws:kms:us-east-1:999999999999:key/x"})", "NotFoundException"},
       {"DescribeKey", R"({"KeyId":"arn:aws:kms:us-east-1:111122223333:thing/x"})", "InvalidArnException"},
@@ -114,7 +115,8 @@ TEST_F(ApiTest, MalformedRequestsAreRefused) {
       {"CreateKey", R"({"Policy":"{}"})", "MalformedPolicyDocumentException"},
       {"CreateKey", R"({"Tags":[{"TagKey":"a","TagValue":"1"},{"TagKey":"a","TagValue":"2"}]})",
        "TagException"},
-      {"CreateAlias", R"({"AliasName":"app","TargetKeyId":"x"})", "InvalidAliasNameException"},
+      {"CreateAlias", R"({"AliasName":"app","TargetKeyId":"x"})", "ValidationException"},
+      {"CreateAlias", R"({"AliasName":"alias/a:b","TargetKeyId":"x"})", "InvalidAliasNameException"},
       {"CreateAlias", R"({"AliasName":"alias/aws/x","TargetKeyId":"x"})", "NotAuthorizedException"},
       {"CreateAlias", R"({"AliasName":"alias/x","TargetKeyId":"alias/y"})", "ValidationException"},
       {"GenerateRandom", "{}", "ValidationException"},
@@ -271,7 +273,7 @@ TEST_F(ApiTest, DisabledKeysDoNothing) {
 TEST_F(ApiTest, DryRunDoesNothing) {
   auto made =
       call(owner_, "GenerateDataKey", {{"KeyId", new_key()}, {"KeySpec", "AES_256"}, {"DryRun", true}});
-  EXPECT_EQ(made.status, 412);
+  EXPECT_EQ(made.status, 400);
   EXPECT_EQ(made.error(), "DryRunOperationException");
 }
 

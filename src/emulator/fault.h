@@ -30,8 +30,10 @@ template <class... Args>
   return std::unexpected(Fault(400, std::string(type), fmt::format(format, std::forward<Args>(args)...)));
 }
 
-// ValidationException in the words of AWS: "1 validation error detected: Value at 'limit' failed to satisfy
-// constraint: …".
+// ValidationException in the words of AWS: "1 validation error detected: Value '0' at 'limit' failed to
+// satisfy constraint: …"; without the value where it is missing or may be secret.
+[[nodiscard]] std::unexpected<Fault> invalid_value(std::string_view value, std::string_view member,
+                                                   std::string_view constraint);
 [[nodiscard]] std::unexpected<Fault> invalid_member(std::string_view member, std::string_view constraint);
 
 }  // namespace cloister::emulator

@@ -1,9 +1,9 @@
-// Keys and aliases: CreateKey, DescribeKey, ListKeys, EnableKey, DisableKey, RotateKeyOnDemand,
-// ListResourceTags, CreateAlias, DeleteAlias, ListAliases.
+// Keys: CreateKey, DescribeKey, ListKeys, EnableKey, DisableKey, UpdateKeyDescription.
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "emulator/call.h"
+#include "emulator/paging.h"
 
 namespace cloister::emulator {
 
@@ -11,52 +11,87 @@ namespace {
 
 using json = http::Json;
 
-constexpr std::int64_t kMaxPage = 1000;         // keys
-constexpr std::int64_t kDefaultPage = 100;      // keys
-constexpr std::int64_t kMaxAliasPage = 100;     // aliases
-constexpr std::int64_t kDefaultAliasPage = 50;  // aliases
-constexpr std::size_t kMaxEnumName = 64;        // characters
-constexpr std::size_t kMaxAliasName = 256;      // characters
+constexpr PageLimits kPage{.fallback = 100, .most = 1000};
 
-double seconds_of(sys::UnixMillis at) {
-  return static_cast<double>(at) / 1000.0;
+std::string_view state_of(const KeyRecord& key) {
+  if (key.deletion) return "PendingDeletion";
+  return key.enabled ? "Enabled" : "Disabled";
 }
 
 json metadata(const Store& store, const KeyRecord& key) {
-  return {{"AWSAccountId", store.settings().account},
-          {"KeyId", key.id},
-          {"Arn", key.arn},
-          {"CreationDate", seconds_of(key.created)},
-          {"Enabled", key.enabled},
-          {"Description", key.description},
-          {"KeyUsage", "ENCRYPT_DECRYPT"},
-          {"KeyState", key.enabled ? "Enabled" : "Disabled"},
-          {"Origin", "AWS_KMS"},
-          {"KeyManager", "CUSTOMER"},
-          {"CustomerMasterKeySpec", "SYMMETRIC_DEFAULT"},
-          {"KeySpec", "SYMMETRIC_DEFAULT"},
-          {"EncryptionAlgorithms", json::array({"SYMMETRIC_DEFAULT"})},
-          {"MultiRegion", false}};
+  json out{{"AWSAccountId", store.settings().account},
+           {"KeyId", key.id},
+           {"Arn", key.arn},
+           {"CreationDate", seconds_of(key.created)},
+           {"Enabled", key.enabled && !key.deletion},
+           {"Description", key.description},
+           {"KeyUsage", "ENCRYPT_DECRYPT"},
+           {"KeyState", state_of(key)},
+           {"Origin", "AWS_KMS"},
+           {"KeyManager", "CUSTOMER"},
+           {"CustomerMasterKeySpec", "SYMMETRIC_DEFAULT"},
+           {"KeySpec", "SYMMETRIC_DEFAULT"},
+           {"EncryptionAlgorithms", json::array({"SYMMETRIC_DEFAULT"})},
+           {"MultiRegion", false},
+           {"CurrentKeyMaterialId", material_id(key.id, key.material_version)}};
+  if (key.deletion) out["DeletionDate"] = seconds_of(*key.deletion);
+  return out;
 }
+
+// The values that AWS KMS knows; the first of each is the one that this service has.
+constexpr std::string_view kSpecs[] = {"SYMMETRIC_DEFAULT",
+                                       "RSA_2048",
+                                       "RSA_3072",
+                                       "RSA_4096",
+                                       "ECC_NIST_P256",
+                                       "ECC_NIST_P384",
+                                       "ECC_NIST_P521",
+                                       "HMAC_224",
+                                       "HMAC_256",
+                                       "HMAC_384",
+                                       "HMAC_512",
+                                       "ECC_SECG_P256K1",
+                                       "SM2",
+                                       "ML_DSA_44",
+                                       "ML_DSA_65",
+                                       "ML_DSA_87",
+                                       "ECC_NIST_EDWARDS25519",
+                                       "ML_KEM_512",
+                                       "ML_KEM_768",
+                                       "ML_KEM_1024"};
+constexpr std::string_view kUsages[] = {"ENCRYPT_DECRYPT", "SIGN_VERIFY", "GENERATE_VERIFY_MAC",
+                                        "KEY_AGREEMENT", "ENCAPSULATE_DECAPSULATE"};
+constexpr std::string_view kOrigins[] = {"AWS_KMS", "EXTERNAL", "AWS_CLOUDHSM", "EXTERNAL_KEY_STORE"};
 
 // Only symmetric keys made here exist.
 Outcome<void> check_kind_of_key(const Call& call) {
-  struct Only {
+  struct Known {
     const char* member;
-    std::string_view value;
+    std::span<const std::string_view> values;
   };
-  constexpr Only kOnly[] = {{"KeySpec", "SYMMETRIC_DEFAULT"},
-                            {"CustomerMasterKeySpec", "SYMMETRIC_DEFAULT"},
-                            {"KeyUsage", "ENCRYPT_DECRYPT"},
-                            {"Origin", "AWS_KMS"}};
-  for (const auto& only : kOnly) {
-    auto value = TRY(call.parameters.text(only.member, 1, kMaxEnumName));
-    if (value && *value != only.value) {
-      return fault("UnsupportedOperationException", "{} {} is not supported", only.member, *value);
+  constexpr Known kKnown[] = {
+      {"KeySpec", kSpecs}, {"CustomerMasterKeySpec", kSpecs}, {"KeyUsage", kUsages}, {"Origin", kOrigins}};
+  if (call.parameters.has("KeySpec") && call.parameters.has("CustomerMasterKeySpec")) {
+    return fault("ValidationException",
+                 "You cannot specify KeySpec and CustomerMasterKeySpec in the same request. "
+                 "CustomerMasterKeySpec is deprecated.");
+  }
+  for (const auto& known : kKnown) {
+    auto value = TRY(call.parameters.choice(known.member, known.values));
+    if (value && *value != known.values.front()) {
+      return fault("UnsupportedOperationException", "CreateKey with {} {} is not supported by this service",
+                   known.member, *value);
+    }
+  }
+  for (const char* member : {"CustomKeyStoreId", "XksKeyId"}) {
+    if (call.parameters.has(member)) {
+      return fault("UnsupportedOperationException", "CreateKey with {} is not supported by this service",
+                   member);
     }
   }
   if (TRY(call.parameters.flag("MultiRegion"))) {
-    return fault("UnsupportedOperationException", "Multi-Region keys are not supported");
+    return fault("UnsupportedOperationException",
+                 "CreateKey with MultiRegion is not supported by this service");
   }
   return {};
 }
@@ -66,10 +101,12 @@ Outcome<json> create_key(Call& call) {
   NewKey key;
   key.description = TRY(call.parameters.text("Description", 0, kMaxDescription)).value_or("");
   key.tags = TRY(call.parameters.tags());
-  auto policy = TRY(call.parameters.text("Policy", 1, kMaxPolicyBytes));
+  auto policy = TRY(policy_text(call));
   bool bypass = TRY(call.parameters.flag("BypassPolicyLockoutSafetyCheck"));
   call.context.set("kms:BypassPolicyLockoutSafetyCheck", bypass ? "true" : "false");
+  describe_tags(call.context, key.tags);
   TRY(call.require_identity("CreateKey"));
+  if (!key.tags.empty()) TRY(call.require_identity("TagResource"));
   key.policy = policy.value_or(default_key_policy(call.store.settings().account));
   // The ARN does not exist yet; policies of keys name "*" as a rule.
   TRY(check_new_policy(call, key.policy, call.store.key_arn("new"), bypass));
@@ -78,38 +115,28 @@ Outcome<json> create_key(Call& call) {
 }
 
 Outcome<json> describe_key(Call& call) {
-  auto key = TRY(call.required_key());
+  auto key = TRY(call.required_key_or_alias());
+  TRY(call.refuse_grant_tokens());
   TRY(call.require("DescribeKey", key));
   return json{{"KeyMetadata", metadata(call.store, key)}};
 }
 
-struct Page {
-  std::size_t limit;
-  std::string after;
-};
-
-Outcome<Page> read_page(const Call& call, std::int64_t max, std::int64_t fallback) {
-  auto limit = TRY(call.parameters.integer("Limit", 1, max)).value_or(fallback);
-  auto marker = TRY(call.parameters.text("Marker", 1, kMaxMarker)).value_or("");
-  return Page{static_cast<std::size_t>(limit), marker};
-}
-
 Outcome<json> list_keys(Call& call) {
-  auto page = TRY(read_page(call, kMaxPage, kDefaultPage));
+  auto page = TRY(Page::read(call, "ListKeys", kPage));
   TRY(call.require_identity("ListKeys"));
-  auto keys = TRY(call.store.keys(page.after, page.limit + 1));
-  bool more = keys.size() > page.limit;
-  if (more) keys.pop_back();
+  auto keys = TRY(call.store.keys(page.after(), page.probe()));
+  bool more = page.cut(keys);
   json list = json::array();
   for (const auto& key : keys) list.push_back({{"KeyId", key.id}, {"KeyArn", key.arn}});
-  json answer{{"Keys", std::move(list)}, {"Truncated", more}};
-  if (more) answer["NextMarker"] = keys.back().id;
+  json answer{{"Keys", std::move(list)}};
+  page.finish(answer, more, more ? keys.back().id : "");
   return answer;
 }
 
 Outcome<json> set_enabled(Call& call, const char* action, bool enabled) {
   auto key = TRY(call.required_key());
   TRY(call.require(action, key));
+  TRY(Call::require_staying(key));
   TRY(call.store.set_enabled(key.id, enabled));
   return json();
 }
@@ -120,90 +147,18 @@ Outcome<json> disable_key(Call& call) {
   return set_enabled(call, "DisableKey", false);
 }
 
-Outcome<json> rotate_key(Call& call) {
+Outcome<json> update_description(Call& call) {
   auto key = TRY(call.required_key());
-  TRY(call.require("RotateKeyOnDemand", key));
-  TRY(call.require_enabled(key));
-  TRY(call.store.rotate(key.id, call.now));
-  return json{{"KeyId", key.id}};
-}
-
-Outcome<json> list_tags(Call& call) {
-  auto key = TRY(call.required_key());
-  TRY(call.require("ListResourceTags", key));
-  // As text in the store, checked when it was made.
-  return json{{"Tags", TRY(http::parse_json(key.tags))}, {"Truncated", false}};
-}
-
-Outcome<std::string> required_alias_name(const Call& call) {
-  auto name = TRY(call.parameters.required_text("AliasName", 1, kMaxAliasName));
-  bool shaped =
-      name.starts_with("alias/") && name.size() > 6 && std::all_of(name.begin() + 6, name.end(), [](char c) {
-        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-        return letter || (c >= '0' && c <= '9') || c == '/' || c == '_' || c == '-';
-      });
-  if (!shaped)
-    return fault("InvalidAliasNameException",
-                 "Alias must start with the prefix \"alias/\" and hold a-zA-Z0-9/_- only.");
-  if (name.starts_with("alias/aws/"))
-    return fault("NotAuthorizedException", "Aliases of AWS services cannot be made");
-  return name;
-}
-
-// An alias needs leave twice: of the caller's own policies for the alias, of the key's for the key.
-Outcome<json> create_alias(Call& call) {
-  auto name = TRY(required_alias_name(call));
-  auto target = TRY(call.parameters.required_text("TargetKeyId", 1, kMaxKeyIdLength));
-  if (target.find("alias/") != std::string::npos)
-    return fault("ValidationException", "Aliases must refer to keys. Not aliases");
-  auto key = TRY(call.find_key(target));
-  TRY(call.require_identity("CreateAlias", call.store.alias_arn(name)));
-  TRY(call.require("CreateAlias", key));
-  auto made = call.store.create_alias(name, key.id, call.now);
-  if (!made && made.error().kind() == ErrorKind::invalid) {
-    return fault("AlreadyExistsException", "An alias with the name {} already exists",
-                 call.store.alias_arn(name));
-  }
-  TRY(std::move(made));
+  auto description = TRY(call.parameters.required_text("Description", 0, kMaxDescription));
+  TRY(call.require("UpdateKeyDescription", key));
+  TRY(Call::require_staying(key));
+  TRY(call.store.set_description(key.id, description));
   return json();
-}
-
-Outcome<json> delete_alias(Call& call) {
-  auto name = TRY(required_alias_name(call));
-  auto key = TRY(call.find_key(name));
-  TRY(call.require_identity("DeleteAlias", call.store.alias_arn(name)));
-  TRY(call.require("DeleteAlias", key));
-  TRY(call.store.delete_alias(name));
-  return json();
-}
-
-Outcome<json> list_aliases(Call& call) {
-  auto page = TRY(read_page(call, kMaxAliasPage, kDefaultAliasPage));
-  std::optional<std::string> key_id;
-  if (auto name = TRY(call.parameters.text("KeyId", 1, kMaxKeyIdLength)))
-    key_id = TRY(call.find_key(*name)).id;
-  TRY(call.require_identity("ListAliases"));
-  auto aliases = TRY(call.store.aliases(page.after, page.limit + 1, key_id));
-  bool more = aliases.size() > page.limit;
-  if (more) aliases.pop_back();
-  json list = json::array();
-  for (const auto& alias : aliases) {
-    list.push_back({{"AliasName", alias.name},
-                    {"AliasArn", call.store.alias_arn(alias.name)},
-                    {"TargetKeyId", alias.key_id},
-                    {"CreationDate", seconds_of(alias.created)},
-                    {"LastUpdatedDate", seconds_of(alias.created)}});
-  }
-  json answer{{"Aliases", std::move(list)}, {"Truncated", more}};
-  if (more) answer["NextMarker"] = aliases.back().name;
-  return answer;
 }
 
 constexpr OperationEntry kOperations[] = {
-    {"CreateAlias", create_alias},     {"CreateKey", create_key},   {"DeleteAlias", delete_alias},
-    {"DescribeKey", describe_key},     {"DisableKey", disable_key}, {"EnableKey", enable_key},
-    {"ListAliases", list_aliases},     {"ListKeys", list_keys},     {"ListResourceTags", list_tags},
-    {"RotateKeyOnDemand", rotate_key},
+    {"CreateKey", create_key}, {"DescribeKey", describe_key}, {"DisableKey", disable_key},
+    {"EnableKey", enable_key}, {"ListKeys", list_keys},       {"UpdateKeyDescription", update_description},
 };
 
 }  // namespace

@@ -2,6 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "emulator/call.h"
+#include "emulator/paging.h"
 
 namespace cloister::emulator {
 
@@ -10,7 +11,9 @@ namespace {
 using json = http::Json;
 
 constexpr std::string_view kPolicyName = "default";
-constexpr std::size_t kMaxPolicyName = 128;  // characters
+constexpr std::size_t kMaxPolicyName = 128;         // characters
+constexpr std::size_t kMaxPolicyText = 128 * 1024;  // characters, before the limit of kMaxPolicyBytes
+constexpr PageLimits kPage{.fallback = 100, .most = 1000};
 
 std::unexpected<Fault> malformed(std::string_view why) {
   return fault("MalformedPolicyDocumentException", "{}", why);
@@ -47,17 +50,19 @@ Outcome<json> get_key_policy(Call& call) {
 Outcome<json> put_key_policy(Call& call) {
   auto key = TRY(call.required_key());
   TRY(check_policy_name(call));
-  auto policy = TRY(call.parameters.required_text("Policy", 1, kMaxPolicyBytes));
+  auto policy = TRY(policy_text(call));
+  if (!policy) return invalid_member("policy", "Member must not be null");
   bool bypass = TRY(call.parameters.flag("BypassPolicyLockoutSafetyCheck"));
   call.context.set("kms:BypassPolicyLockoutSafetyCheck", bypass ? "true" : "false");
   TRY(call.require("PutKeyPolicy", key));
-  TRY(check_new_policy(call, policy, key.arn, bypass));
-  TRY(call.store.set_policy(key.id, policy));
+  TRY(check_new_policy(call, *policy, key.arn, bypass));
+  TRY(call.store.set_policy(key.id, *policy));
   return json();
 }
 
 Outcome<json> list_key_policies(Call& call) {
   auto key = TRY(call.required_key());
+  TRY(Page::read(call, "ListKeyPolicies", kPage));
   TRY(call.require("ListKeyPolicies", key));
   return json{{"PolicyNames", json::array({kPolicyName})}, {"Truncated", false}};
 }
@@ -69,6 +74,15 @@ constexpr OperationEntry kOperations[] = {
 };
 
 }  // namespace
+
+Outcome<std::optional<std::string>> policy_text(const Call& call) {
+  auto text = TRY(call.parameters.text("Policy", 1, kMaxPolicyText));
+  if (text && text->size() > kMaxPolicyBytes) {
+    return fault("LimitExceededException", "The policy has {} bytes, the most are {}", text->size(),
+                 kMaxPolicyBytes);
+  }
+  return text;
+}
 
 Outcome<void> check_new_policy(Call& call, std::string_view text, std::string_view key_resource,
                                bool bypass_lockout_check) {

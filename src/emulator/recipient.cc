@@ -11,7 +11,7 @@ namespace cloister::emulator {
 
 namespace {
 
-constexpr std::string_view kAlgorithm = "RSAES_OAEP_SHA_256";
+constexpr std::string_view kAlgorithms[] = {"RSAES_OAEP_SHA_256"};
 
 Outcome<attestation::Document> verify_any(const Bytes& cbor, const Call& call) {
   std::string why = "no attestation root is trusted";
@@ -59,11 +59,8 @@ void describe(const attestation::Document& document, RequestContext& context) {
 Outcome<std::optional<Recipient>> Recipient::from(Call& call) {
   auto member = TRY(call.parameters.object("Recipient"));
   if (!member) return std::optional<Recipient>();
-  auto algorithm = TRY(member->required_text("KeyEncryptionAlgorithm", 1, kMaxKeyIdLength));
-  if (algorithm != kAlgorithm) {
-    return invalid_member("recipient.keyEncryptionAlgorithm",
-                          fmt::format("Member must satisfy enum value set: [{}]", kAlgorithm));
-  }
+  if (!TRY(member->choice("KeyEncryptionAlgorithm", kAlgorithms)))
+    return invalid_member("recipient.keyEncryptionAlgorithm", "Member must not be null");
   auto cbor = TRY(member->required_blob("AttestationDocument", 1, attestation::kMaxDocument));
   auto document = TRY(verify_any(cbor, call));
   TRY(check_age(document, call.now));

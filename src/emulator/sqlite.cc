@@ -85,6 +85,7 @@ Result<Database> Database::open(const std::string& path, bool create) {
   TRY(database.run("PRAGMA journal_mode=WAL").context(path));
   TRY(database.run("PRAGMA synchronous=FULL"));
   TRY(database.run("PRAGMA foreign_keys=ON"));
+  TRY(database.run("PRAGMA secure_delete=ON"));  // deleted keys are overwritten
   return database;
 }
 

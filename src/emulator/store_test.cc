@@ -54,7 +54,7 @@ TEST_F(StoreTest, KeepsEverythingAcrossReopening) {
   Secret material;
   {
     auto store = create();
-    key = store->create_key({.description = "d\xC3\xA9", .policy = "{}", .tags = "[]"}, 1234).value();
+    key = store->create_key({.description = "d\xC3\xA9", .policy = "{}", .tags = {{"k", "v"}}}, 1234).value();
     material = store->material(key.id, 1).value();
     ASSERT_TRUE(store->create_alias("alias/app", key.id, 5));
     ASSERT_TRUE(store->set_policy(key.id, R"({"x":1})"));
@@ -68,6 +68,7 @@ TEST_F(StoreTest, KeepsEverythingAcrossReopening) {
   EXPECT_EQ(again.policy, R"({"x":1})");
   EXPECT_FALSE(again.enabled);
   EXPECT_EQ(store->alias("alias/app").value().key_id, key.id);
+  EXPECT_EQ(store->tags(key.id, "", kMaxTags).value().at(0).value, "v");
   EXPECT_TRUE(equal_constant_time(store->material(key.id, 1).value().view(), material.view()));
 }
 
@@ -149,8 +150,7 @@ TEST_F(StoreTest, AliasesAreUnique) {
 // What hostile names would do to SQL made by hand.
 TEST_F(StoreTest, NamesAreBoundNotSpliced) {
   auto store = create();
-  auto key =
-      store->create_key({.description = "x'); DROP TABLE keys; --", .policy = "{}", .tags = "[]"}, 0).value();
+  auto key = store->create_key({.description = "x'); DROP TABLE keys; --", .policy = "{}"}, 0).value();
   EXPECT_EQ(store->key("' OR '1'='1").error().kind(), ErrorKind::not_found);
   EXPECT_EQ(store->key(key.id).value().description, "x'); DROP TABLE keys; --");
 }
