@@ -239,8 +239,8 @@ class Launcher {
     auto created = sandbox::Cgroup::create(
         *parent, fmt::format("job-{:016x}", plan_.order->id),
         {.memory_bytes = std::uint64_t{limits.memory_mib} * kMib, .processes = limits.processes}, walls_);
-    if (created) cgroup_.emplace(*std::move(created));
-    if (!created) walls_.lack(Wall::cgroup, created.error().message());
+    if (!created) return walls_.lack(Wall::cgroup, created.error().message());
+    cgroup_.emplace(*std::move(created));
   }
 
   // Until the application ends, its time is up, the caller cancels, or the listener is gone.

@@ -23,6 +23,6 @@ struct PostedJob {
 
 // invalid: not the documented object, or a member over its limit. The id is fresh and random. The text is not
 // wiped here: it is the caller's.
-Result<PostedJob> parse_posted_job(std::string_view json);
+Result<PostedJob> parse_posted_job(std::string_view text);
 
 }  // namespace cloister::enclave

@@ -28,7 +28,7 @@ struct Trust {
   std::vector<std::string> required_walls;           // a job does not start without these
 
   // invalid: not JSON, a missing or unknown member, an empty CA bundle, an unknown mode.
-  static Result<Trust> parse(ByteView json);
+  static Result<Trust> parse(ByteView text);
   // From a file, and of a mode that the caller is built for. denied: another mode.
   static Result<Trust> load(const std::string& path, const std::vector<Mode>& modes);
   // The KMS host for a key, from its signed ARN's partition and region. Which variant is the caller's choice

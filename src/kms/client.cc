@@ -110,7 +110,7 @@ bool Client::back_off(int attempts_made, sys::Deadline deadline) const {
   return true;
 }
 
-Result<JsonString> Client::call(std::string_view operation, JsonString body, sys::Deadline deadline,
+Result<JsonString> Client::call(std::string_view operation, const JsonString& body, sys::Deadline deadline,
                                 Repeat repeat) {
   auto what = fmt::format("KMS {}", operation);
   for (int made = 1;; ++made) {

@@ -74,7 +74,7 @@ class Client {
   struct Attempt;
 
   // The body of a 2xx answer.
-  Result<JsonString> call(std::string_view operation, JsonString body, sys::Deadline deadline,
+  Result<JsonString> call(std::string_view operation, const JsonString& body, sys::Deadline deadline,
                           Repeat repeat = Repeat::allowed);
   Attempt attempt(std::string_view operation, std::string_view body, sys::Deadline deadline);
   Result<http::Request> make_request(std::string_view operation, std::string_view body) const;
