@@ -149,6 +149,7 @@ void add_encrypt(CommandLine& line, const Context& context) {
       .text("--release", options->release, "its release (default: 1)")
       .text("--signing-key", options->signing_key, "Ed25519 key, PEM (default: your own, made on first use)")
       .example("cloister encrypt -d ./ocr -k alias/ocr --release 1.0 -o ocr.cloister")
+      .example("cloister encrypt --from-legacy application_code.zip.encrypted -k alias/ocr --name ocr")
       .action([&context, options] { return encrypt(context, *options); });
 }
 
