@@ -5,6 +5,7 @@
 #include <zlib.h>
 
 #include <functional>
+#include <ostream>
 
 #include "sys/file.h"
 
@@ -199,6 +200,10 @@ struct Row {
   std::string bytes;
   std::string_view why;
 };
+
+void PrintTo(const Row& row, std::ostream* out) {
+  *out << row.why;
+}
 
 const Member kPlain{.name = "plain", .content = "text"};
 
