@@ -25,6 +25,7 @@ const std::vector<Known>& known_values() {
       {"run --diagnostics", ValueKind::file, {}},
       {"run --file", ValueKind::text, {}},  // a name in the shared folder
       {"run FILE", ValueKind::text, {}},
+      {"--allow-list", ValueKind::file, {}},
       {"--backend", ValueKind::words, {"process"}},
       {"--directory", ValueKind::directory, {}},
       {"--document", ValueKind::file, {}},
