@@ -17,6 +17,7 @@ import wire
 from error_table import COVERED, TABLE, check, code_of, rows
 from fake_kms import FakeKms
 from lab import wait_for
+from legacy_packages import seal, zipped
 from processes import alive, direct_children, leftovers, processes_below, user_of, was_hit
 
 pytestmark = pytest.mark.skipif(laboratory.why_not() is not None, reason=str(laboratory.why_not()))
@@ -279,6 +280,18 @@ def test_encrypting(lab):
         assert os.listdir(small) == []
     finally:
         subprocess.run(["umount", small], check=True)
+
+
+@rows("legacy-other", "legacy-changed", "legacy-archive", "legacy-denied", "encrypt-what")
+def test_what_of_the_old_sample_is_refused(lab):
+    mine, theirs = lab.kms_client("owner").create_key()["KeyMetadata"]["Arn"], lab.make_key()
+    good = seal(lab, mine, zipped(("run.py", "print(1)")))
+    for row, data in {"legacy-other": b"PK" + good, "legacy-changed": good[:-8] + b"AAAAAAA=", "legacy-archive": seal(lab, mine, zipped(("../x", "y"))),
+                      "legacy-denied": seal(lab, theirs, b"")}.items():
+        (lab.root / "owner/old.zip.encrypted").write_bytes(data)
+        check(row, run(lab, "owner", "encrypt", "--from-legacy", "old.zip.encrypted", "-k", theirs, "-o", "x.cloister"))
+    check("encrypt-what", run(lab, "owner", "encrypt", "-k", theirs))
+    assert not (lab.root / "owner/x.cloister").exists()
 
 
 # --- credentials and KMS ------------------------------------------------------------------------------------------

@@ -330,7 +330,7 @@ def help_of(binaries, *verbs):
 
 def verbs_in(text):
     """The names in the section "Subcommands:" of a help text."""
-    section = text.partition("Subcommands:\n")[2]
+    section = text.partition("Subcommands:\n")[2].partition("\nExample:\n")[0]
     return re.findall(r"^  ([a-z][a-z-]*)", section, re.MULTILINE)
 
 

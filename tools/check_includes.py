@@ -46,6 +46,7 @@ LIBRARIES = (
     Library("libseccomp", re.compile(r"seccomp\.h$"), frozenset({"sandbox"})),
     Library("CLI11", re.compile(r"CLI/"), frozenset({"cli", "emulator"})),
     Library("zstd", re.compile(r"zstd(_errors)?\.h$"), frozenset(), external="zstd"),
+    Library("zlib", re.compile(r"zlib\.h$"), frozenset(), external="zlib", sources_only=True),
     Library("nlohmann-json", re.compile(r"nlohmann/"), frozenset(), external="json"),
 )
 

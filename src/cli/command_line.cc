@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "base/log.h"
+#include "cli/reference.h"
 
 namespace cloister::cli {
 
@@ -13,6 +14,32 @@ namespace {
 struct Outcome {
   int code;
 };
+
+// CLI11 hands a footer down: a verb would have its parent's example.
+CLI::App* without_footer(CLI::App* app) {
+  return app->footer("");
+}
+
+// Verbs about the command line itself.
+void add_reference(CommandLine& line, const CLI::App& app) {
+  auto shell = std::make_shared<std::string>();
+  line.verb("completion", "Print what teaches your shell to complete cloister's verbs, options and files")
+      .text("SHELL", *shell, "bash, zsh or fish", true)
+      .example("source <(cloister completion bash)")
+      .action([&app, shell]() -> Result<int> {
+        fmt::print("{}", TRY(completion_for(app, *shell)));
+        return 0;
+      });
+  auto directory = std::make_shared<std::string>();
+  auto manual = line.verb("manual", "Write the manual pages");  // for whoever packages cloister
+  manual.app().group("");
+  manual.text("DIR", *directory, "the directory that they are written to", true)
+      .example("cloister manual man1")
+      .action([&app, directory]() -> Result<int> {
+        TRY(write_manual(app, *directory));
+        return 0;
+      });
+}
 
 }  // namespace
 
@@ -60,7 +87,8 @@ Command& Command::everything(std::vector<std::string>& target) {
 }
 
 Command& Command::example(const std::string& line) {
-  app_.footer("Example:\n  " + line);
+  auto before = app_.get_footer();
+  app_.footer((before.empty() ? "Example:" : before) + "\n  " + line);
   return *this;
 }
 
@@ -85,20 +113,22 @@ CommandLine::CommandLine()
   app_->set_version_flag("--version", std::string("cloister ") + CLOISTER_VERSION);
   app_->require_subcommand(1);
   app_->get_formatter()->column_width(34);
+  app_->footer("Example:\n  cloister doctor");
 }
 
 CommandLine::~CommandLine() = default;
 
 Command CommandLine::verb(const std::string& name, const std::string& about) {
-  return Command(*app_->add_subcommand(name, about), verbatim_);
+  return Command(*without_footer(app_->add_subcommand(name, about)), verbatim_);
 }
 
 Command CommandLine::verb(Command& parent, const std::string& name, const std::string& about) {
   parent.app().require_subcommand(1);
-  return Command(*parent.app().add_subcommand(name, about), verbatim_);
+  return Command(*without_footer(parent.app().add_subcommand(name, about)), verbatim_);
 }
 
 int CommandLine::run(int argc, char** argv) {
+  add_reference(*this, *app_);
   // CLI11 ends a verb at "--" as soon as its operands could be complete, so it does not see what comes after.
   int shown = 1;
   while (shown < argc && std::string_view(argv[shown]) != "--") ++shown;

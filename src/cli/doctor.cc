@@ -49,9 +49,9 @@ Result<int> doctor(const Context& context) {
 }  // namespace
 
 void add_doctor(CommandLine& line, const Context& context) {
-  line.verb("doctor", "Say what on this machine would stop you, and how to mend it").action([&context] {
-    return doctor(context);
-  });
+  line.verb("doctor", "Say what on this machine would stop you, and how to mend it")
+      .example("cloister doctor")
+      .action([&context] { return doctor(context); });
 }
 
 }  // namespace cloister::cli

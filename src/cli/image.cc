@@ -36,6 +36,7 @@ Result<int> measure(const Context& context, const Options& options) {
 void add_image(CommandLine& line, const Context& context) {
   auto options = std::make_shared<Options>();
   auto image = line.verb("image", "Enclave images and their measurements");
+  image.example("cloister image measure --simulated -o measurements.json");
   line.verb(image, "measure", "Compute the measurements that a key's policy can name")
       .flag("--simulated", options->simulated, "of the simulated enclave of this machine's `cloister up`")
       .text("--kms-ca", options->kms_ca, "PEM file of the embedded KMS's authority (default: AWS_CA_BUNDLE)")

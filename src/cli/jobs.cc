@@ -61,10 +61,12 @@ void add_jobs(CommandLine& line, const Context& context) {
   line.verb("jobs", "List your jobs, newest first")
       .flag("--json", options->json, "as JSON")
       .text("--name", options->name, "the enclave's name")
+      .example("cloister jobs")
       .action([&context, options] { return jobs(context, *options); });
   line.verb("cancel", "End one of your jobs")
       .text("ID", options->id, "as `cloister jobs` shows it", true)
       .text("--name", options->name, "the enclave's name")
+      .example("cloister cancel 3")
       .action([&context, options] { return cancel(context, *options); });
 }
 

@@ -210,6 +210,7 @@ void add_grant_options(Command& command, Options& options) {
 void add_key(CommandLine& line, const Context& context) {
   auto options = std::make_shared<Options>();
   auto key = line.verb("key", "The KMS key of a package: who may decrypt with it");
+  key.example("cloister key show -k alias/ocr");
   line.verb(key, "create", "Make a key with which nobody can decrypt yet")
       .text("--alias", options->alias, "a name for it, such as alias/ocr")
       .text("--description", options->description, "a description")
@@ -229,6 +230,7 @@ void add_key(CommandLine& line, const Context& context) {
   line.verb(key, "show", "Say who can decrypt")
       .text("-k,--key", options->key, "the key: ARN, id or alias", true)
       .flag("--json", options->json, "the whole policy as it is")
+      .example("cloister key show -k alias/ocr")
       .action([&context, options] { return show(context, *options); });
   auto printing = line.verb(key, "policy", "Print the policy that `allow` would write, for review");
   add_grant_options(printing, *options);

@@ -29,6 +29,7 @@ void add_logs(CommandLine& line, const Context& context) {
   auto name = std::make_shared<std::string>(host::kDefaultEnclave);
   line.verb("logs", "Print what the enclave's supervisor has logged")
       .text("--name", *name, "the enclave's name")
+      .example("cloister logs --name default")
       .action([&context, name] { return logs(context, *name); });
 }
 

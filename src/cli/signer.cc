@@ -41,15 +41,19 @@ struct Options {
 void add_signer(CommandLine& line, const Context& context) {
   auto options = std::make_shared<Options>();
   auto signer = line.verb("signer", "Whose packages you run");
+  signer.example("cloister signer list");
   line.verb(signer, "add", "Trust a signer, after comparing the fingerprint with its owner")
       .text("NAME", options->name, "a name of your choice", true)
       .text("FINGERPRINT", options->fingerprint,
             "64 hexadecimal digits; blanks between them are fine in quotes", true)
       .example("cloister signer add acme 4f2a…")
       .action([&context, options] { return add(context, options->name, options->fingerprint); });
-  line.verb(signer, "list", "Show the signers you trust").action([&context] { return list(context); });
+  line.verb(signer, "list", "Show the signers you trust").example("cloister signer list").action([&context] {
+    return list(context);
+  });
   line.verb(signer, "remove", "Trust a signer no longer")
       .text("NAME", options->name, "the name, or the fingerprint", true)
+      .example("cloister signer remove acme")
       .action([&context, options] { return remove(context, options->name); });
 }
 

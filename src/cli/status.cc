@@ -229,6 +229,7 @@ void add_status(CommandLine& line, const Context& context) {
   line.verb("status",
             "Show the enclaves of this machine: folders, proxies, your jobs, and whose packages you run")
       .flag("--json", *as_json, "as JSON")
+      .example("cloister status")
       .action([&context, as_json] { return status(context, *as_json); });
 }
 

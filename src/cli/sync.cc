@@ -79,6 +79,7 @@ void add_sync(CommandLine& line, const Context& context) {
   auto directory = std::make_shared<std::string>();
   line.verb("unsync", "Unmount a shared folder (umount does the same)")
       .text("-d,--directory", *directory, "the directory", true)
+      .example("cloister unsync -d ~/shared")
       .action([&context, directory] { return unsync(context, *directory); });
 }
 

@@ -36,5 +36,11 @@ TEST(Base64, HasOneTextForEachByteString) {
   }
 }
 
+TEST(Base64, OfUrlsHasTwoOtherDigits) {
+  EXPECT_EQ(from_base64url("--_w__8=").value(), from_hex("fbeff0ffff").value());
+  for (auto text : {"++/w//8=", "Zm+v", "Zm/v", "Zh==", "Zg", "Zm9v\n"})
+    EXPECT_FALSE(from_base64url(text)) << text;
+}
+
 }  // namespace
 }  // namespace cloister::codec

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "crypto/handles.h"
+#include "crypto/hmac.h"
 
 namespace cloister::crypto {
 
@@ -97,21 +98,25 @@ Result<Bytes> digest_file(Hash hash, int fd) {
 
 namespace {
 
+// Keeps the method that it was made of.
+Handle<EVP_MAC_CTX> new_mac(Hash hash, ByteView key) {
+  Handle<EVP_MAC> method(EVP_MAC_fetch(nullptr, "HMAC", nullptr));
+  require(method != nullptr, "no HMAC");
+  Handle<EVP_MAC_CTX> context(EVP_MAC_CTX_new(method.get()));
+  OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string(
+                             OSSL_MAC_PARAM_DIGEST, const_cast<char*>(EVP_MD_get0_name(md_of(hash))), 0),
+                         OSSL_PARAM_construct_end()};
+  // A null key would mean "the one of before": the empty key needs an address too.
+  static constexpr std::uint8_t kEmpty = 0;
+  require(context && EVP_MAC_init(context.get(), key.empty() ? &kEmpty : key.data(), key.size(), params) == 1,
+          "HMAC failed");
+  return context;
+}
+
 // HMAC under one key over many messages, each in parts.
 class Mac {
  public:
-  Mac(Hash hash, ByteView key) : mac_(EVP_MAC_fetch(nullptr, "HMAC", nullptr)) {
-    require(mac_ != nullptr, "no HMAC");
-    context_.reset(EVP_MAC_CTX_new(mac_.get()));
-    OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string(
-                               OSSL_MAC_PARAM_DIGEST, const_cast<char*>(EVP_MD_get0_name(md_of(hash))), 0),
-                           OSSL_PARAM_construct_end()};
-    // A null key would mean "the one of before": the empty key needs an address too.
-    static constexpr std::uint8_t kEmpty = 0;
-    require(
-        context_ && EVP_MAC_init(context_.get(), key.empty() ? &kEmpty : key.data(), key.size(), params) == 1,
-        "HMAC failed");
-  }
+  Mac(Hash hash, ByteView key) : context_(new_mac(hash, key)) {}
 
   void compute(std::initializer_list<ByteView> parts, MutableByteView out) {
     std::size_t size = 0;
@@ -123,7 +128,6 @@ class Mac {
   }
 
  private:
-  Handle<EVP_MAC> mac_;
   Handle<EVP_MAC_CTX> context_;
   bool used_ = false;
 };
@@ -133,6 +137,27 @@ class Mac {
 Bytes hmac(Hash hash, ByteView key, ByteView data) {
   Bytes out(digest_size(hash));
   Mac(hash, key).compute({data}, out);
+  return out;
+}
+
+Hmac::Hmac(Hash hash, ByteView key) : context_(new_mac(hash, key).release()), size_(digest_size(hash)) {}
+
+Hmac::~Hmac() {
+  EVP_MAC_CTX_free(static_cast<EVP_MAC_CTX*>(context_));
+}
+
+void Hmac::update(ByteView data) {
+  require(context_ != nullptr &&
+              EVP_MAC_update(static_cast<EVP_MAC_CTX*>(context_), data.data(), data.size()) == 1,
+          "HMAC failed");
+}
+
+Bytes Hmac::finish() {
+  Handle<EVP_MAC_CTX> context(static_cast<EVP_MAC_CTX*>(std::exchange(context_, nullptr)));
+  Bytes out(size_);
+  std::size_t size = 0;
+  require(context && EVP_MAC_final(context.get(), out.data(), &size, out.size()) == 1 && size == out.size(),
+          "HMAC finished twice");
   return out;
 }
 

@@ -59,7 +59,7 @@ Status complete_header(Header& header, const DataKey& key, const crypto::Private
   return {};
 }
 
-Status write_content(const sys::Dir& source, const PackOptions& options, const TreeSize& size,
+Status write_content(const Source& source, const PackOptions& options, const TreeSize& size,
                      const StreamKey& key, int out_fd) {
   SegmentWriter segments(key, [&](ByteView bytes) { return sys::write_all(out_fd, bytes, kWhat); });
   Compressor compressor(options.compression_level, [&](ByteView bytes) { return segments.write(bytes); });
@@ -68,20 +68,20 @@ Status write_content(const sys::Dir& source, const PackOptions& options, const T
   TreeProgress progress;
   if (options.progress)
     progress = [&](std::uint64_t done) { options.progress({.done = done, .total = size.bytes}); };
-  TRY(write_tar(source, manifest, [&](ByteView bytes) { return compressor.write(bytes); }, progress));
+  TRY(source.write(manifest, [&](ByteView bytes) { return compressor.write(bytes); }, progress));
   TRY(compressor.finish());
   return segments.finish();
 }
 
 }  // namespace
 
-Result<Header> write_package(const sys::Dir& source, const PackOptions& options, DataKeySource& keys,
+Result<Header> write_package(const Source& source, const PackOptions& options, DataKeySource& keys,
                              const crypto::PrivateKey& signer, int out_fd) {
   if (options.compression_level < kMinLevel || options.compression_level > kMaxLevel) {
     return fail(ErrorKind::invalid, "compression level {} ({} to {} allowed)", options.compression_level,
                 kMinLevel, kMaxLevel);
   }
-  auto size = TRY(survey_tree(source));
+  auto size = TRY(source.survey());
   auto header = TRY(begin_header(options, signer, size));
   auto key = TRY(keys.generate(header.encryption_context()));
   TRY(complete_header(header, key, signer));
@@ -94,6 +94,11 @@ Result<Header> write_package(const sys::Dir& source, const PackOptions& options,
   TRY(sys::write_all(out_fd, stream_header, kWhat));
   TRY(write_content(source, options, size, stream_key, out_fd));
   return header;
+}
+
+Result<Header> write_package(const sys::Dir& source, const PackOptions& options, DataKeySource& keys,
+                             const crypto::PrivateKey& signer, int out_fd) {
+  return write_package(DirectorySource(source), options, keys, signer, out_fd);
 }
 
 }  // namespace cloister::package

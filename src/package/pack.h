@@ -8,6 +8,7 @@
 #include "base/secret.h"
 #include "package/header.h"
 #include "package/manifest.h"
+#include "package/tree.h"
 #include "package/zstd_stream.h"
 #include "sys/dir.h"
 
@@ -41,8 +42,10 @@ struct PackOptions {
   std::function<void(const PackProgress&)> progress;
 };
 
-// Writes the whole package to out_fd from its position on. The tree is surveyed before the key is asked for.
-// Nothing is undone on failure: write to a sys::PendingFile. Returns the header that was written.
+// Writes the whole package to out_fd from its position on. The source is surveyed before the key is asked
+// for. Nothing is undone on failure: write to a sys::PendingFile. Returns the header that was written.
+Result<Header> write_package(const Source& source, const PackOptions& options, DataKeySource& keys,
+                             const crypto::PrivateKey& signer, int out_fd);
 Result<Header> write_package(const sys::Dir& source, const PackOptions& options, DataKeySource& keys,
                              const crypto::PrivateKey& signer, int out_fd);
 

@@ -136,19 +136,10 @@ class TarWriter {
   TarWriter(const Sink& sink, const TreeProgress& progress)
       : sink_(sink), progress_(progress), buffer_(kCopyChunk) {}
 
-  Status write_manifest(ByteView manifest) {
-    TarEntry entry{.path = std::string(kManifestPath), .size = manifest.size(), .mode = 0400};
-    TRY(sink_(encode_tar_entry(entry)));
-    TRY(sink_(manifest));
-    return pad(manifest.size());
-  }
-
   Status write(const Member& member) {
     if (member.entry.type == TarType::file) return write_file(member);
     return sink_(encode_tar_entry(member.entry));
   }
-
-  Status finish() { return sink_(Bytes(2 * kTarBlock)); }
 
  private:
   // Type, size and times are those of the descriptor that is read, before and after.
@@ -163,7 +154,7 @@ class TarWriter {
     struct stat after{};
     if (::fstat(file.get(), &after) != 0) return fail_errno(path);
     if (!same_file_state(before, after)) return changed(path);
-    return pad(entry.size);
+    return write_padding(entry.size, sink_);
   }
 
   Status copy_content(int fd, std::uint64_t size, const std::string& path) {
@@ -179,11 +170,6 @@ class TarWriter {
       if (progress_) progress_(done_);
     }
     return {};
-  }
-
-  Status pad(std::uint64_t size) {
-    auto padding = tar_padding(size);
-    return padding == 0 ? Status{} : sink_(Bytes(padding));
   }
 
   static std::unexpected<Error> changed(std::string_view path) {
@@ -202,6 +188,22 @@ std::uint64_t unpacked_cost(std::uint64_t size) {
   return (std::max<std::uint64_t>(size, 1) + kUnpackPage - 1) / kUnpackPage * kUnpackPage;
 }
 
+Status write_manifest_member(ByteView manifest, const Sink& sink) {
+  TarEntry entry{.path = std::string(kManifestPath), .size = manifest.size(), .mode = 0400};
+  TRY(sink(encode_tar_entry(entry)));
+  TRY(sink(manifest));
+  return write_padding(manifest.size(), sink);
+}
+
+Status write_padding(std::uint64_t size, const Sink& sink) {
+  auto padding = tar_padding(size);
+  return padding == 0 ? Status{} : sink(Bytes(padding));
+}
+
+Status write_tar_end(const Sink& sink) {
+  return sink(Bytes(2 * kTarBlock));
+}
+
 Result<TreeSize> survey_tree(const sys::Dir& source) {
   TreeSize total;
   Visit visit = [&](const Member& member) -> Status {
@@ -217,10 +219,10 @@ Result<TreeSize> survey_tree(const sys::Dir& source) {
 Status write_tar(const sys::Dir& source, const std::optional<Bytes>& manifest, const Sink& sink,
                  const TreeProgress& progress) {
   TarWriter writer(sink, progress);
-  if (manifest) TRY(writer.write_manifest(*manifest));
+  if (manifest) TRY(write_manifest_member(*manifest, sink));
   Visit visit = [&](const Member& member) { return writer.write(member); };
   TRY(Walk(visit).directory(source, ""));
-  return writer.finish();
+  return write_tar_end(sink);
 }
 
 }  // namespace cloister::package

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 
 #include "package/sink.h"
 #include "package/tar.h"
@@ -37,5 +38,35 @@ using TreeProgress = std::function<void(std::uint64_t bytes)>;
 // files of their own, holes become zeros.
 Status write_tar(const sys::Dir& source, const std::optional<Bytes>& manifest, const Sink& sink,
                  const TreeProgress& progress = {});
+
+// The pieces of a tar stream beside its members: the manifest as its first, what fills a content's last
+// block, the end.
+Status write_manifest_member(ByteView manifest, const Sink& sink);
+Status write_padding(std::uint64_t size, const Sink& sink);
+Status write_tar_end(const Sink& sink);
+
+// What a package is made of. A directory, or whatever else can tell its size and write the same stream twice
+// over.
+class Source {
+ public:
+  virtual ~Source() = default;
+  virtual Result<TreeSize> survey() const = 0;
+  // As write_tar().
+  virtual Status write(const std::optional<Bytes>& manifest, const Sink& sink,
+                       const TreeProgress& progress) const = 0;
+};
+
+class DirectorySource final : public Source {
+ public:
+  explicit DirectorySource(const sys::Dir& directory) : directory_(directory) {}
+  Result<TreeSize> survey() const override { return survey_tree(directory_); }
+  Status write(const std::optional<Bytes>& manifest, const Sink& sink,
+               const TreeProgress& progress) const override {
+    return write_tar(directory_, manifest, sink, progress);
+  }
+
+ private:
+  const sys::Dir& directory_;
+};
 
 }  // namespace cloister::package
