@@ -33,7 +33,10 @@ Status write_env(const std::string& file, const std::string& directory, const Se
   };
   line("AWS_ACCESS_KEY_ID", credentials.access_key_id);
   line("AWS_SECRET_ACCESS_KEY", as_text(credentials.secret_access_key.view()));
-  if (credentials.session_token) line("AWS_SESSION_TOKEN", as_text(credentials.session_token->view()));
+  if (credentials.session_token)
+    line("AWS_SESSION_TOKEN", as_text(credentials.session_token->view()));
+  else
+    text += "unset AWS_SESSION_TOKEN\n";  // of a session that this shell had before
   line("AWS_REGION", settings.region);
   line("AWS_DEFAULT_REGION", settings.region);
   line("AWS_ENDPOINT_URL_KMS", fmt::format("https://127.0.0.1:{}", settings.port));
