@@ -1,30 +1,86 @@
-// Policy documents, which whoever may PutKeyPolicy writes: parsing never crashes, and a policy without an
-// Allow allows nothing.
+// Policy documents, which whoever may PutKeyPolicy writes: parsing never crashes, evaluation keeps its laws
+// for every caller and request: no Allow allows nothing, a Deny of everything denies, a session policy adds
+// nothing, and a document of zeros opens no more than no document does.
 #include <cstdlib>
 
 #include "base/bytes.h"
 #include "emulator/policy_eval.h"
 
 using namespace cloister;
+using namespace cloister::emulator;
+
+namespace {
+
+constexpr const char* kAccount = "111122223333";
+constexpr const char* kUser = "arn:aws:iam::111122223333:user/owner";
+constexpr const char* kRole = "arn:aws:iam::111122223333:role/enclave-host";
+constexpr const char* kSession = "arn:aws:sts::111122223333:assumed-role/enclave-host/session";
+constexpr const char* kGuest = "arn:aws:iam::999999999999:user/guest";
+
+enum class Attestation { none, zeros, measured };
+
+RequestContext context_of(const Caller& caller, Attestation attested) {
+  RequestContext out;
+  out.set("kms:CallerAccount", caller.account);
+  out.set("aws:PrincipalArn", caller.principal_arn);
+  out.set("aws:CurrentTime", "2026-06-01T12:00:00Z");
+  out.set("aws:EpochTime", "1780315200");
+  out.set("aws:SourceIp", "192.0.2.77");
+  out.set("aws:SecureTransport", "true");
+  out.set("kms:EncryptionContext:a", "\xC3\xA9");
+  out.set_list("kms:EncryptionContextKeys", {"a", "b"});
+  for (const char* key : {"kms:RecipientAttestation:ImageSha384", "kms:RecipientAttestation:PCR0"}) {
+    if (attested == Attestation::zeros) out.set_unproven(key, std::string(96, '0'));
+    if (attested == Attestation::measured) out.set(key, std::string(96, 'a'));
+  }
+  return out;
+}
+
+bool any(const Policy& policy, Effect effect) {
+  for (const auto& statement : policy.statements)
+    if (statement.effect == effect) return true;
+  return false;
+}
+
+Verdict ask(const Policy& policy, const Caller& caller, const char* action, Attestation attested) {
+  AccessRequest request{action, "arn:aws:kms:us-east-1:111122223333:key/x", context_of(caller, attested)};
+  auto verdict = authorize(caller, request, KeyGuard{kAccount, policy});
+  if (denial_message(caller, request, verdict).empty()) std::abort();
+  return verdict;
+}
+
+void check(const Policy& policy, const Caller& caller, const char* action) {
+  bool allowed[3];
+  for (auto attested : {Attestation::none, Attestation::zeros, Attestation::measured}) {
+    auto verdict = ask(policy, caller, action, attested);
+    allowed[static_cast<int>(attested)] = verdict == Verdict::allowed;
+    if (verdict == Verdict::allowed && !any(policy, Effect::allow)) std::abort();
+    if (verdict == Verdict::denied_by_key_policy && !any(policy, Effect::deny)) std::abort();
+    auto narrowed = caller;
+    narrowed.session_policy = policy;
+    if (ask(policy, narrowed, action, attested) == Verdict::allowed && verdict != Verdict::allowed)
+      std::abort();
+  }
+  if (allowed[1] && !allowed[0]) std::abort();
+}
+
+}  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  constexpr const char* kUser = "arn:aws:iam::111122223333:user/owner";
   auto text = as_text({data, size});
-  emulator::Caller caller{kUser, kUser, "111122223333", {}};
-  if (auto identity = emulator::Policy::parse(text, emulator::PolicyKind::identity)) {
-    caller.identity_policy = *std::move(identity);
+  auto identity = Policy::parse(text, PolicyKind::identity);
+  (void)Policy::parse(text, PolicyKind::trust).has_value();
+  auto policy = Policy::parse(text, PolicyKind::key);
+  auto everything = Policy::parse(
+      R"({"Statement":{"Effect":"Allow","Principal":"*","Action":"*","Resource":"*"}})", PolicyKind::key);
+  if (!everything) std::abort();
+  for (auto [arn, principal, account] :
+       {std::tuple{kUser, kUser, kAccount}, {kSession, kRole, kAccount}, {kGuest, kGuest, "999999999999"}}) {
+    Caller caller{.arn = arn, .principal_arn = principal, .account = account};
+    if (identity) caller.identity_policy = *identity;
+    for (const char* action : {"kms:Decrypt", "kms:PutKeyPolicy"}) {
+      check(policy ? *policy : *everything, caller, action);
+    }
   }
-  auto policy = emulator::Policy::parse(text, emulator::PolicyKind::key);
-  if (!policy) return 0;
-  emulator::AccessRequest request{"kms:Decrypt", "arn:aws:kms:us-east-1:111122223333:key/x", {}};
-  request.context.set("kms:CallerAccount", "111122223333");
-  request.context.set("aws:CurrentTime", "2026-06-01T12:00:00Z");
-  request.context.set("aws:SourceIp", "192.0.2.77");
-  request.context.set_list("kms:EncryptionContextKeys", {"a", "b"});
-  auto verdict = emulator::authorize(caller, request, emulator::KeyGuard{"111122223333", *policy});
-  bool any_allow = false;
-  for (const auto& statement : policy->statements)
-    any_allow = any_allow || statement.effect == emulator::Effect::allow;
-  if (verdict == emulator::Verdict::allowed && !any_allow) std::abort();
   return 0;
 }

@@ -26,7 +26,7 @@ Result<int> kms(const std::vector<std::string>& arguments) {
 
 void add_kms(CommandLine& line, const Context&) {
   auto arguments = std::make_shared<std::vector<std::string>>();
-  line.verb("kms", "The embedded KMS, for machines without AWS: init, serve, stop")
+  line.verb("kms", "The embedded KMS, for machines without AWS: init, serve, stop, principal, session")
       .everything(*arguments)
       .example("cloister kms init --dir kms && cloister kms serve --dir kms --detach")
       .action([arguments] { return kms(*arguments); });

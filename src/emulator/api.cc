@@ -1,11 +1,11 @@
 #include "emulator/api.h"
 
 #include <algorithm>
-#include <ctime>
 #include <nlohmann/json.hpp>
 
 #include "emulator/authenticate.h"
 #include "emulator/call.h"
+#include "emulator/request_context.h"
 #include "emulator/uuid.h"
 #include "http/json.h"
 #include "kms/times.h"
@@ -16,6 +16,7 @@ namespace {
 
 using json = http::Json;
 
+constexpr std::string_view kService = "kms";
 constexpr std::string_view kTargetPrefix = "TrentService.";
 
 http::Response respond(int status, std::string body) {
@@ -84,40 +85,13 @@ Outcome<Operation> find_operation(const http::Request& request) {
   return fault("UnsupportedOperationException", "{} is not supported by this service", name);
 }
 
-std::string iso_time(sys::UnixMillis at) {
-  auto seconds = static_cast<std::time_t>(at / 1000);
-  std::tm parts{};
-  ::gmtime_r(&seconds, &parts);
-  char text[sizeof "2026-01-31T12:00:00Z" + 8];
-  auto size = std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
-  return {text, size};
-}
-
-// The condition keys that every request has.
-RequestContext common_context(const Caller& caller, const Peer& peer, const Settings& settings,
-                              sys::UnixMillis now) {
-  RequestContext out;
-  out.set("aws:PrincipalArn", caller.principal_arn);
-  out.set("aws:PrincipalAccount", caller.account);
-  bool is_user = caller.arn == caller.principal_arn;
-  out.set("aws:PrincipalType", is_user ? "User" : "AssumedRole");
-  if (is_user) out.set("aws:username", caller.arn.substr(caller.arn.rfind('/') + 1));
-  out.set("aws:CurrentTime", iso_time(now));
-  out.set("aws:EpochTime", std::to_string(now / 1000));
-  out.set("aws:SecureTransport", peer.secure ? "true" : "false");
-  out.set("aws:RequestedRegion", settings.region);
-  out.set("kms:CallerAccount", caller.account);
-  if (!peer.address.empty()) out.set("aws:SourceIp", peer.address);
-  return out;
-}
-
 Outcome<std::string> carry_out(Store& store, const TrustedRoots& roots, const http::Request& request,
                                const Peer& peer, sys::UnixMillis now) {
-  auto caller = TRY(authenticate(store, request, now));
+  auto caller = TRY(authenticate(store, request, kService, now));
   auto operation = TRY(find_operation(request));
   auto parameters = TRY(Parameters::parse(request.body));
   TRY(store.maintain(now));
-  auto context = common_context(caller, peer, store.settings(), now);
+  auto context = common_context(caller, peer, request, store.settings(), now);
   Call call{store, roots, std::move(caller), std::move(parameters), std::move(context), now};
   auto answer = TRY(operation(call));
   // As AWS: operations without a result answer an empty body.

@@ -38,8 +38,8 @@ class ApiTest : public testing::Test {
     std::string pattern = testing::TempDir() + "api-XXXXXX";
     directory_ = ::mkdtemp(pattern.data());
     store_ = Store::create(directory_ + "/kms.db", crypto::random_secret(32), Settings{}).value();
-    EXPECT_TRUE(store_->add_principal({kOwner, kOwner, "111122223333", kAllowAll}));
-    EXPECT_TRUE(store_->add_principal({kHost, kHostSession, "111122223333", {}}));
+    EXPECT_TRUE(store_->add_principal({kOwner, kOwner, "111122223333", kAllowAll, {}}));
+    EXPECT_TRUE(store_->add_principal({kHost, kHostSession, "111122223333", {}, {}}));
     owner_ = credentials(kOwner);
     host_ = credentials(kHost);
     roots_ = TrustedRoots({directory_ + "/root.pem"});

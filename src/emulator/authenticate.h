@@ -1,5 +1,5 @@
-// Authentication: the SigV4 signature of a request, checked against the stored access key ("Signature Version
-// 4" of the IAM user guide).
+// Authentication: the SigV4 signature of a request, checked against the stored access key or the session that
+// its token carries ("Signature Version 4" of the IAM user guide).
 #pragma once
 
 #include "emulator/fault.h"
@@ -9,8 +9,10 @@
 
 namespace cloister::emulator {
 
-// MissingAuthenticationTokenException, IncompleteSignatureException, UnrecognizedClientException (no such
-// access key) or InvalidSignatureException (wrong signature, scope or date).
-Outcome<Caller> authenticate(Store& store, const http::Request& request, sys::UnixMillis now);
+// service: of the scope, "kms" or "sts". MissingAuthenticationTokenException, IncompleteSignatureException,
+// UnrecognizedClientException (no such access key or token), ExpiredTokenException or
+// InvalidSignatureException (wrong signature, scope or date).
+Outcome<Caller> authenticate(Store& store, const http::Request& request, std::string_view service,
+                             sys::UnixMillis now);
 
 }  // namespace cloister::emulator

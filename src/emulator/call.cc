@@ -106,6 +106,11 @@ Outcome<void> Call::require(std::string_view action, const KeyRecord& key) {
 }
 
 Outcome<void> Call::require_identity(std::string_view action, std::string_view resource) {
+  // Keys and aliases are all of one account: another one's callers have none here, and can make none.
+  if (caller.account != store.settings().account && action != "GenerateRandom") {
+    return fault("AccessDeniedException", "This service keeps keys of account {} only",
+                 store.settings().account);
+  }
   return check({fmt::format("kms:{}", action), std::string(resource), context}, {});
 }
 

@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <functional>
 
@@ -10,6 +11,7 @@
 #include "emulator/installation.h"
 #include "emulator/instance_lock.h"
 #include "emulator/policy.h"
+#include "emulator/principals.h"
 #include "emulator/serve.h"
 #include "sys/file.h"
 
@@ -47,19 +49,44 @@ struct PrincipalOptions {
   std::string directory;
   std::string user;
   std::string role;
+  std::string account;
+  std::string policy_file;
+  std::string trust_file;
+  std::string env_file;
+};
+
+Result<std::optional<std::string>> read_policy(const std::string& file) {
+  if (file.empty()) return std::optional<std::string>();
+  auto text = TRY(sys::read_file(file, kMaxPolicyBytes));
+  return std::optional<std::string>(as_text(text));
+}
+
+Status principal(const PrincipalOptions& options) {
+  auto installation = TRY(Installation::open(options.directory));
+  NewPrincipal wanted{.name = options.role.empty() ? options.user : options.role,
+                      .role = !options.role.empty(),
+                      .account = options.account,
+                      .identity_policy = TRY(read_policy(options.policy_file)),
+                      .trust_policy = TRY(read_policy(options.trust_file))};
+  return add_principal(installation.store(), installation.directory(), wanted, options.env_file, now())
+      .context("principal");
+}
+
+struct SessionOptions {
+  std::string directory;
+  SessionRequest request{.name = "session"};
+  std::int64_t seconds = kDefaultSession / 1000;
   std::string policy_file;
   std::string env_file;
 };
 
-Status principal(const PrincipalOptions& options) {
+Status session(SessionOptions options) {
   auto installation = TRY(Installation::open(options.directory));
-  NewPrincipal wanted{options.role.empty() ? options.user : options.role, !options.role.empty(), {}};
-  if (!options.policy_file.empty()) {
-    auto text = TRY(sys::read_file(options.policy_file, kMaxPolicyBytes));
-    wanted.identity_policy = std::string(as_text(text));
-  }
-  return add_principal(installation.store(), installation.directory(), wanted, options.env_file, now())
-      .context("principal");
+  constexpr std::int64_t kMaxSeconds = kLongestSession / 1000 + 1;  // what is longer is refused as too long
+  options.request.lifetime = std::clamp(options.seconds, std::int64_t{0}, kMaxSeconds) * 1000;
+  options.request.policy = TRY(read_policy(options.policy_file));
+  return add_session(installation.store(), installation.directory(), options.request, options.env_file, now())
+      .context("session");
 }
 
 void add_directory(CLI::App* command, std::string& directory) {
@@ -115,9 +142,29 @@ void add_principal_command(CLI::App& app, Status& status) {
   who->require_option(1);
   command->add_option("--iam-policy", options->policy_file,
                       "file of its identity policy; none: key policies alone decide");
+  command->add_option("--trust-policy", options->trust_file,
+                      "file that says who may assume the role; none: its account's identity policies decide");
+  command->add_option("--account", options->account, "its account, 12 digits; none: the account of the keys");
   command->add_option("-o,--output", options->env_file, "file for its credentials, as shell lines")
       ->required();
   command->callback([options, &status] { status = principal(*options); });
+}
+
+void add_session_command(CLI::App& app, Status& status) {
+  auto options = std::make_shared<SessionOptions>();
+  auto* command = app.add_subcommand("session", "write temporary credentials of a role");
+  add_directory(command, options->directory);
+  command->add_option("--role", options->request.role, "name of the role")->required();
+  command->add_option("--account", options->request.account,
+                      "the role's account, 12 digits; none: the account of the keys");
+  command->add_option("--name", options->request.name, "the session's name, as its ARN ends")
+      ->capture_default_str();
+  command->add_option("--duration", options->seconds, "seconds until it expires, 900 to 43200")
+      ->capture_default_str();
+  command->add_option("--session-policy", options->policy_file, "file of a policy that narrows the session");
+  command->add_option("-o,--output", options->env_file, "file for its credentials, as shell lines")
+      ->required();
+  command->callback([options, &status] { status = session(*options); });
 }
 
 int report(const Status& status) {
@@ -136,7 +183,8 @@ int run_commands(int argc, char** argv) {
   app.set_version_flag("--version", CLOISTER_VERSION);
   app.require_subcommand(1);
   Status status;
-  for (auto* add : {add_init, add_serve, add_stop, add_principal_command}) add(app, status);
+  for (auto* add : {add_init, add_serve, add_stop, add_principal_command, add_session_command})
+    add(app, status);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

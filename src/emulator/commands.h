@@ -1,4 +1,4 @@
-// The command line of cloister-kms: init, serve, stop, principal.
+// The command line of cloister-kms: init, serve, stop, principal, session.
 #pragma once
 
 namespace cloister::emulator {

@@ -3,13 +3,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 
 #include "crypto/digest.h"
 #include "emulator/instance_lock.h"
-#include "emulator/policy.h"
+#include "emulator/principals.h"
 #include "sys/file.h"
 
 namespace cloister::emulator {
@@ -37,19 +36,9 @@ Result<std::string> absolute(const std::string& directory) {
   return std::string(real.get());
 }
 
-bool made_of(std::string_view text, std::string_view extra) {
-  return !text.empty() && std::all_of(text.begin(), text.end(), [&](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || extra.find(c) != std::string_view::npos;
-  });
-}
-
 Status check_settings(const Settings& settings) {
-  constexpr std::size_t kAccountDigits = 12;
   constexpr std::size_t kMaxRegion = 32;  // characters
-  bool digits = std::all_of(settings.account.begin(), settings.account.end(),
-                            [](char c) { return c >= '0' && c <= '9'; });
-  if (settings.account.size() != kAccountDigits || !digits)
-    return fail(ErrorKind::invalid, "an account is {} digits", kAccountDigits);
+  TRY(check_account(settings.account));
   if (!made_of(settings.region, "-") || settings.region.size() > kMaxRegion) {
     return fail(ErrorKind::invalid, "a region is lower case letters, digits and dashes, as us-east-1");
   }
@@ -87,42 +76,11 @@ Status make_certificates(const std::string& directory, const Settings& settings,
   return sys::write_file_atomic(directory + "/server.key", key.to_pem().view(), kPrivate);
 }
 
-// For a shell: quoted unless every character is harmless.
-std::string shell_word(std::string_view text) {
-  if (made_of(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_./:+=@-")) return std::string(text);
-  std::string out = "'";
-  for (char c : text) {
-    if (c == '\'')
-      out += "'\\''";
-    else
-      out.push_back(c);
-  }
-  return out + "'";
-}
-
-Status write_env(const std::string& file, const std::string& directory, const Settings& settings,
-                 const AccessKey& key) {
-  std::string text;
-  auto line = [&](std::string_view name, std::string_view value) {
-    text += fmt::format("export {}={}\n", name, shell_word(value));
-  };
-  line("AWS_ACCESS_KEY_ID", key.id);
-  line("AWS_SECRET_ACCESS_KEY", as_text(key.secret.view()));
-  line("AWS_REGION", settings.region);
-  line("AWS_DEFAULT_REGION", settings.region);
-  line("AWS_ENDPOINT_URL_KMS", fmt::format("https://127.0.0.1:{}", settings.port));
-  line("AWS_CA_BUNDLE", directory + "/ca.pem");
-  line("AWS_EC2_METADATA_DISABLED", "true");
-  auto written = sys::write_file_atomic(file, as_bytes(text), kPrivate);
-  wipe(text);
-  return written;
-}
-
 Status add_first_principals(Store& store, const std::string& directory, sys::UnixMillis now) {
-  NewPrincipal owner{std::string(kOwnerName), false, std::string(kOwnerPolicy)};
+  NewPrincipal owner{.name = std::string(kOwnerName), .identity_policy = std::string(kOwnerPolicy)};
   TRY(add_principal(store, directory, owner, directory + "/owner.env", now));
   // No identity policy: what the host may do, the owners of keys say in their policies.
-  NewPrincipal host{std::string(kHostName), true, {}};
+  NewPrincipal host{.name = std::string(kHostName), .role = true};
   return add_principal(store, directory, host, directory + "/user.env", now);
 }
 
@@ -172,27 +130,6 @@ Result<ServerIdentity> Installation::identity() const {
   auto chain_pem = TRY(sys::read_file(directory_ + "/server.pem", kMaxPemFile));
   auto chain = TRY(crypto::Certificate::list_from_pem(chain_pem).context(directory_ + "/server.pem"));
   return ServerIdentity{std::move(key), std::move(chain)};
-}
-
-Status add_principal(Store& store, const std::string& directory, const NewPrincipal& principal,
-                     const std::string& env_file, sys::UnixMillis now) {
-  constexpr std::size_t kMaxName = 64;  // characters, as IAM
-  if (!made_of(principal.name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_+=,.@-") || principal.name.size() > kMaxName) {
-    return fail(ErrorKind::invalid, "a name is 1 to {} letters, digits and _+=,.@-", kMaxName);
-  }
-  if (principal.identity_policy) TRY(Policy::parse(*principal.identity_policy, PolicyKind::identity));
-  const auto& account = store.settings().account;
-  PrincipalRecord record{
-      .arn = fmt::format("arn:aws:iam::{}:{}/{}", account, principal.role ? "role" : "user", principal.name),
-      .caller_arn = {},
-      .account = account,
-      .identity_policy = principal.identity_policy};
-  record.caller_arn = principal.role
-                          ? fmt::format("arn:aws:sts::{}:assumed-role/{}/session", account, principal.name)
-                          : record.arn;
-  TRY(store.add_principal(record));
-  auto key = TRY(store.create_access_key(record.arn, now));
-  return write_env(env_file, directory, store.settings(), key);
 }
 
 }  // namespace cloister::emulator

@@ -39,13 +39,4 @@ class Installation {
   std::unique_ptr<Store> store_;
 };
 
-// A user or role of this installation's account, an access key for it, and its file of shell lines.
-struct NewPrincipal {
-  std::string name;
-  bool role = false;
-  std::optional<std::string> identity_policy;  // JSON
-};
-Status add_principal(Store& store, const std::string& directory, const NewPrincipal& principal,
-                     const std::string& env_file, sys::UnixMillis now);
-
 }  // namespace cloister::emulator

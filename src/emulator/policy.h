@@ -19,7 +19,8 @@ inline constexpr std::size_t kMaxPolicyListEntries =
 
 enum class PolicyKind {
   key,       // attached to a key: every statement names principals
-  identity,  // attached to a principal: no statement does
+  identity,  // attached to a principal or to one session of a role: no statement does
+  trust,     // attached to a role, says who may assume it: principals, but no resource
 };
 
 enum class Effect { allow, deny };
@@ -52,7 +53,7 @@ struct Condition {
 struct Statement {
   std::string sid;
   Effect effect = Effect::deny;
-  Patterns<PrincipalPattern> principals;  // empty in identity policies
+  Patterns<PrincipalPattern> principals;  // empty in identity policies; inverted: Deny only
   Patterns<std::string> actions;          // lower case, with wildcards
   Patterns<std::string> resources;        // with wildcards
   std::vector<Condition> conditions;      // all must hold
@@ -61,12 +62,14 @@ struct Statement {
 struct Policy {
   std::vector<Statement> statements;
 
-  // invalid: malformed, an element, operator or condition key of AWS KMS that is not known, or a policy
-  // variable (`${…}`).
-  static Result<Policy> parse(std::string_view json, PolicyKind kind);
+  // invalid: malformed, an element, operator or condition key of AWS KMS that is not known, a policy variable
+  // (`${…}`), or NotPrincipal with Allow, as AWS has it.
+  static Result<Policy> parse(std::string_view text, PolicyKind kind);
 };
 
 // What CreateKey attaches when it is given none: the account, which delegates to its identity policies.
 std::string default_key_policy(std::string_view account);
+// What a role gets that is given none: whom its account lets by their identity policies.
+std::string default_trust_policy(std::string_view account);
 
 }  // namespace cloister::emulator

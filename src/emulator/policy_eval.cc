@@ -6,8 +6,33 @@ namespace cloister::emulator {
 
 namespace {
 
-// How a statement's principals cover the caller.
-enum class Coverage { none, through_account, directly };
+// What callers of other accounts may be allowed at all ("Allowing users in other accounts to use a KMS key"
+// of the KMS developer guide); in lower case.
+constexpr std::string_view kAcrossAccounts[] = {
+    "kms:creategrant",
+    "kms:decrypt",
+    "kms:derivesharedsecret",
+    "kms:describekey",
+    "kms:encrypt",
+    "kms:generatedatakey",
+    "kms:generatedatakeypair",
+    "kms:generatedatakeypairwithoutplaintext",
+    "kms:generatedatakeywithoutplaintext",
+    "kms:generatemac",
+    "kms:getkeyrotationstatus",
+    "kms:getpublickey",
+    "kms:listgrants",
+    "kms:reencryptfrom",
+    "kms:reencryptto",
+    "kms:retiregrant",
+    "kms:revokegrant",
+    "kms:sign",
+    "kms:verify",
+    "kms:verifymac",
+};
+
+// How a statement's principals cover the caller; the later say more.
+enum class Coverage { none, through_account, directly, as_session };
 
 Coverage covers(const PrincipalPattern& pattern, const Caller& caller) {
   switch (pattern.kind) {
@@ -16,16 +41,16 @@ Coverage covers(const PrincipalPattern& pattern, const Caller& caller) {
     case PrincipalPattern::Kind::account:
       return pattern.value == caller.account ? Coverage::through_account : Coverage::none;
     case PrincipalPattern::Kind::arn:
-      return pattern.value == caller.arn || pattern.value == caller.principal_arn ? Coverage::directly
-                                                                                  : Coverage::none;
+      if (pattern.value == caller.principal_arn) return Coverage::directly;
+      return pattern.value == caller.arn ? Coverage::as_session : Coverage::none;
     case PrincipalPattern::Kind::foreign:
       break;
   }
   return Coverage::none;
 }
 
-// NotPrincipal speaks of every identity that the caller has (account, role, session): one that a Deny does
-// not except is denied, and an Allow holds only where none is excepted.
+// NotPrincipal, of a Deny, speaks of every identity that the caller has (account, role, session): whoever has
+// one that is not excepted is denied.
 Coverage covers_inverted(const Statement& statement, const Caller& caller) {
   auto excepted = [&](PrincipalPattern::Kind kind, const std::string& value) {
     return std::any_of(
@@ -33,12 +58,10 @@ Coverage covers_inverted(const Statement& statement, const Caller& caller) {
           return entry.kind == PrincipalPattern::Kind::anyone || (entry.kind == kind && entry.value == value);
         });
   };
-  bool account = excepted(PrincipalPattern::Kind::account, caller.account);
-  bool principal = excepted(PrincipalPattern::Kind::arn, caller.principal_arn);
-  bool session = excepted(PrincipalPattern::Kind::arn, caller.arn);
-  bool applies = statement.effect == Effect::deny ? !(account && principal && session)
-                                                  : !(account || principal || session);
-  return applies ? Coverage::directly : Coverage::none;
+  bool whole = excepted(PrincipalPattern::Kind::account, caller.account) &&
+               excepted(PrincipalPattern::Kind::arn, caller.principal_arn) &&
+               excepted(PrincipalPattern::Kind::arn, caller.arn);
+  return whole ? Coverage::none : Coverage::directly;
 }
 
 Coverage coverage(const Statement& statement, const Caller& caller) {
@@ -54,13 +77,19 @@ bool matches_any(const Patterns<std::string>& patterns, std::string_view text) {
   return any != patterns.inverted;
 }
 
+bool holds(const Condition& condition, const RequestContext& context, Effect effect) {
+  bool as_sent = condition.comparison.holds(context.find(condition.key), condition.values);
+  if (!context.is_unproven(condition.key)) return as_sent;
+  bool as_absent = condition.comparison.holds(nullptr, condition.values);
+  return effect == Effect::deny ? as_sent || as_absent : as_sent && as_absent;
+}
+
 bool applies(const Statement& statement, const AccessRequest& request) {
   if (!matches_any(statement.actions, to_lower(request.action))) return false;
   if (!matches_any(statement.resources, request.resource)) return false;
   return std::all_of(
-      statement.conditions.begin(), statement.conditions.end(), [&](const Condition& condition) {
-        return condition.comparison.holds(request.context.find(condition.key), condition.values);
-      });
+      statement.conditions.begin(), statement.conditions.end(),
+      [&](const Condition& condition) { return holds(condition, request.context, statement.effect); });
 }
 
 // What one policy says.
@@ -82,10 +111,11 @@ Opinion ask_key_policy(const Policy& policy, const Caller& caller, const AccessR
   return out;
 }
 
-Opinion ask_identity_policy(const Caller& caller, const AccessRequest& request) {
+// Of a policy that names no principals: it is the caller's own.
+Opinion ask_own_policy(const std::optional<Policy>& policy, const AccessRequest& request) {
   Opinion out;
-  if (!caller.identity_policy) return out;
-  for (const auto& statement : caller.identity_policy->statements) {
+  if (!policy) return out;
+  for (const auto& statement : policy->statements) {
     if (!applies(statement, request)) continue;
     if (statement.effect == Effect::deny)
       out.denied = true;
@@ -95,20 +125,32 @@ Opinion ask_identity_policy(const Caller& caller, const AccessRequest& request) 
   return out;
 }
 
+bool works_across_accounts(std::string_view action) {
+  auto lower = to_lower(action);
+  return !lower.starts_with("kms:") || std::find(std::begin(kAcrossAccounts), std::end(kAcrossAccounts),
+                                                 lower) != std::end(kAcrossAccounts);
+}
+
 }  // namespace
 
 Verdict authorize(const Caller& caller, const AccessRequest& request, const std::optional<KeyGuard>& key) {
-  auto identity = ask_identity_policy(caller, request);
+  auto identity = ask_own_policy(caller.identity_policy, request);
+  auto session = ask_own_policy(caller.session_policy, request);
   auto own = key ? ask_key_policy(key->policy, caller, request) : Opinion{};
   if (own.denied) return Verdict::denied_by_key_policy;
   if (identity.denied) return Verdict::denied_by_identity_policy;
-  bool identity_allows = identity.allowed != Coverage::none;
-  if (!key) return identity_allows ? Verdict::allowed : Verdict::no_identity_policy_allows;
-  if (own.allowed == Coverage::none) return Verdict::no_key_policy_allows;
+  if (session.denied) return Verdict::denied_by_session_policy;
+  bool same_account = !key || caller.account == key->account;
+  bool usable = same_account || works_across_accounts(request.action);
+  if (key && (own.allowed == Coverage::none || !usable)) return Verdict::no_key_policy_allows;
   // A key policy's word for the principal itself is enough inside one account; its word for the account, and
   // any across accounts, needs the principal's own policies too.
-  bool enough = own.allowed == Coverage::directly && caller.account == key->account;
-  return enough || identity_allows ? Verdict::allowed : Verdict::no_identity_policy_allows;
+  bool enough = key && same_account && own.allowed >= Coverage::directly;
+  if (!enough && identity.allowed == Coverage::none) return Verdict::no_identity_policy_allows;
+  // Its word for this very session is not narrowed by the session's policy, its word for the role is.
+  bool to_session = enough && own.allowed == Coverage::as_session;
+  bool narrowed = caller.session_policy && session.allowed == Coverage::none && !to_session;
+  return narrowed ? Verdict::no_session_policy_allows : Verdict::allowed;
 }
 
 std::string denial_message(const Caller& caller, const AccessRequest& request, Verdict verdict) {
@@ -118,8 +160,12 @@ std::string denial_message(const Caller& caller, const AccessRequest& request, V
         return "with an explicit deny in a resource-based policy";
       case Verdict::denied_by_identity_policy:
         return "with an explicit deny in an identity-based policy";
+      case Verdict::denied_by_session_policy:
+        return "with an explicit deny in a session policy";
       case Verdict::no_key_policy_allows:
         return fmt::format("because no resource-based policy allows the {} action", request.action);
+      case Verdict::no_session_policy_allows:
+        return fmt::format("because no session policy allows the {} action", request.action);
       case Verdict::no_identity_policy_allows:
       case Verdict::allowed:
         break;

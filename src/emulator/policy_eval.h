@@ -4,11 +4,13 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "emulator/policy.h"
+#include "sys/clock.h"
 
 namespace cloister::emulator {
 
@@ -18,6 +20,8 @@ struct Caller {
   std::string principal_arn;  // the user or the role itself
   std::string account;
   std::optional<Policy> identity_policy;
+  std::optional<Policy> session_policy;            // what this session was narrowed to when it was made
+  std::optional<sys::UnixMillis> session_started;  // absent: long-lived credentials
 };
 
 // The condition keys of one request; a key that was never set is absent. Names compare without case.
@@ -27,6 +31,13 @@ class RequestContext {
   void set_list(std::string_view key, std::vector<std::string> values) {
     values_[to_lower(key)] = std::move(values);
   }
+  // A register that is all zero: debug mode, or one that nothing was measured into. It opens nothing: an
+  // Allow must hold both with this value and without the key, a Deny with either.
+  void set_unproven(std::string_view key, std::string value) {
+    set(key, std::move(value));
+    unproven_.insert(to_lower(key));
+  }
+  bool is_unproven(const std::string& lower_key) const { return unproven_.contains(lower_key); }
   const std::vector<std::string>* find(const std::string& lower_key) const {
     auto found = values_.find(lower_key);
     return found == values_.end() ? nullptr : &found->second;
@@ -34,6 +45,7 @@ class RequestContext {
 
  private:
   std::map<std::string, std::vector<std::string>> values_;
+  std::set<std::string> unproven_;
 };
 
 struct AccessRequest {
@@ -42,7 +54,7 @@ struct AccessRequest {
   RequestContext context;
 };
 
-// A key and what is attached to it.
+// A key and what is attached to it; or a role and its trust policy.
 struct KeyGuard {
   std::string account;
   const Policy& policy;
@@ -52,8 +64,10 @@ enum class Verdict {
   allowed,
   denied_by_key_policy,       // an explicit Deny
   denied_by_identity_policy,  // an explicit Deny
+  denied_by_session_policy,   // an explicit Deny
   no_key_policy_allows,
   no_identity_policy_allows,
+  no_session_policy_allows,
 };
 
 // key: absent for operations that concern no key (CreateKey, ListKeys…), which identity policies alone

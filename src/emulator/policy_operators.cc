@@ -4,9 +4,10 @@
 
 #include <array>
 #include <charconv>
-#include <cmath>
-#include <ctime>
 #include <optional>
+
+#include "codec/base64.h"
+#include "emulator/policy_date.h"
 
 namespace cloister::emulator {
 
@@ -28,6 +29,7 @@ constexpr OperatorName kOperators[] = {
     {"StringNotLike", Comparison::string_like, Order::equal, true},
     {"Bool", Comparison::boolean},
     {"Null", Comparison::null},
+    {"BinaryEquals", Comparison::binary},
     {"ArnEquals", Comparison::arn_like},
     {"ArnNotEquals", Comparison::arn_like, Order::equal, true},
     {"ArnLike", Comparison::arn_like},
@@ -56,28 +58,6 @@ bool take_prefix(std::string_view& text, std::string_view prefix) {
   if (!text.starts_with(prefix)) return false;
   text.remove_prefix(prefix.size());
   return true;
-}
-
-std::optional<double> parse_number(std::string_view text) {
-  double value = 0;
-  auto [end, error] =
-      std::from_chars(text.data(), text.data() + text.size(), value, std::chars_format::fixed);
-  // "nan" is a number to from_chars, and equal to anything that neither precedes nor follows it.
-  if (error != std::errc() || end != text.data() + text.size() || !std::isfinite(value)) return {};
-  return value;
-}
-
-// W3C profile of ISO 8601 in UTC ("2026-01-31", "2026-01-31T12:00Z", "2026-01-31T12:00:00Z") or seconds since
-// 1970.
-std::optional<double> parse_date(std::string_view text) {
-  if (auto epoch = parse_number(text)) return epoch;
-  std::string whole(text);
-  for (const char* format : {"%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%MZ", "%Y-%m-%d"}) {
-    std::tm parts{};
-    const char* end = ::strptime(whole.c_str(), format, &parts);
-    if (end == whole.c_str() + whole.size()) return static_cast<double>(::timegm(&parts));
-  }
-  return {};
 }
 
 std::optional<bool> parse_boolean(std::string_view text) {
@@ -167,6 +147,17 @@ std::string to_lower(std::string_view text) {
   return out;
 }
 
+namespace {
+
+// Bytes of the UTF-8 character that starts the text: `?` stands for one, not for one byte of it.
+std::size_t character_size(std::string_view text) {
+  std::size_t size = 1;
+  while (size < text.size() && (static_cast<unsigned char>(text[size]) & 0xC0U) == 0x80U) ++size;
+  return size;
+}
+
+}  // namespace
+
 // Linear in practice: only the last star is ever retried.
 bool matches_wildcards(std::string_view pattern, std::string_view text) {
   std::size_t p = 0;
@@ -177,7 +168,10 @@ bool matches_wildcards(std::string_view pattern, std::string_view text) {
     if (p < pattern.size() && pattern[p] == '*') {
       star = p++;
       star_text = t;
-    } else if (p < pattern.size() && (pattern[p] == '?' || pattern[p] == text[t])) {
+    } else if (p < pattern.size() && pattern[p] == '?') {
+      ++p;
+      t += character_size(text.substr(t));
+    } else if (p < pattern.size() && pattern[p] == text[t]) {
       ++p;
       ++t;
     } else if (star != std::string_view::npos) {
@@ -221,14 +215,17 @@ Status ConditionOperator::check_value(std::string_view value) const {
     case Comparison::null:
       good = parse_boolean(value).has_value();
       break;
+    case Comparison::binary:
+      good = codec::from_base64(value).has_value();
+      break;
     case Comparison::ip_address:
       good = AddressRange::parse(value).has_value();
       break;
     case Comparison::numeric:
-      good = parse_number(value).has_value();
+      good = parse_policy_number(value).has_value();
       break;
     case Comparison::date:
-      good = parse_date(value).has_value();
+      good = parse_policy_date(value).has_value();
       break;
     case Comparison::arn_like:
       good = value == "*" || has_arn_shape(value);
@@ -255,6 +252,10 @@ bool ConditionOperator::compare(std::string_view actual, std::string_view wanted
       auto value = parse_boolean(actual);
       return value && value == parse_boolean(wanted);
     }
+    case Comparison::binary: {
+      auto bytes = codec::from_base64(wanted);
+      return bytes && as_text(*bytes) == actual;
+    }
     case Comparison::arn_like:
       return wanted == "*" || arn_matches(wanted, actual);
     case Comparison::ip_address: {
@@ -263,9 +264,9 @@ bool ConditionOperator::compare(std::string_view actual, std::string_view wanted
       return range && one && range->contains(*one);
     }
     case Comparison::numeric:
-      return compare_numbers(order, parse_number(actual), parse_number(wanted));
+      return compare_numbers(order, parse_policy_number(actual), parse_policy_number(wanted));
     case Comparison::date:
-      return compare_numbers(order, parse_date(actual), parse_date(wanted));
+      return compare_numbers(order, parse_policy_date(actual), parse_policy_date(wanted));
     case Comparison::null:
       break;
   }

@@ -15,6 +15,7 @@ enum class Comparison {
   string_like,
   boolean,
   null,
+  binary,    // the policy's value is base64 of the key's
   arn_like,  // ArnEquals and ArnLike are the same, as AWS documents
   ip_address,
   numeric,

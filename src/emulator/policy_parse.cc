@@ -14,7 +14,9 @@ using json = http::Json;
 
 constexpr std::size_t kAccountDigits = 12;
 constexpr unsigned kHighestPcr = 31;
+constexpr unsigned kHighestTpmPcr = 23;
 constexpr std::string_view kPcrPrefix = "kms:recipientattestation:pcr";
+constexpr std::string_view kTpmPcrPrefix = "kms:recipientattestation:nitrotpmpcr";  // of no document of ours
 constexpr std::string_view kContextPrefix = "kms:encryptioncontext:";
 constexpr std::string_view kVersion2012 = "2012-10-17";
 
@@ -64,9 +66,13 @@ bool is_account(std::string_view text) {
   return text.size() == kAccountDigits && all_digits(text);
 }
 
+bool is_partition(std::string_view text) {
+  return text == "aws" || text == "aws-cn" || text == "aws-us-gov";
+}
+
 Status check_variables(std::string_view text) {
   if (text.find("${") != std::string_view::npos)
-    return fail(ErrorKind::invalid, "policy variables are not supported");
+    return fail(ErrorKind::invalid, "policy variables (${{…}}) are not supported: write the value itself");
   return {};
 }
 
@@ -100,7 +106,7 @@ Result<PrincipalPattern> parse_aws_principal(const std::string& text) {
     rest.remove_prefix(colon + 1);
   }
   bool iam = parts[2] == "iam";
-  if (parts[0] != "arn" || !parts[1].starts_with("aws") || !parts[3].empty() || !is_account(parts[4]))
+  if (parts[0] != "arn" || !is_partition(parts[1]) || !parts[3].empty() || !is_account(parts[4]))
     return invalid();
   if (iam && rest == "root") return PrincipalPattern{Kind::account, std::string(parts[4])};
   bool known =
@@ -135,7 +141,9 @@ Result<std::vector<std::string>> parse_actions(const json& value) {
   for (auto& action : out) {
     TRY(check_variables(action));
     auto colon = action.find(':');
-    bool shaped = action == "*" || (colon != std::string::npos && colon > 0 && colon + 1 < action.size());
+    auto service = action.substr(0, colon);
+    bool shaped = action == "*" || (colon != std::string::npos && colon > 0 && colon + 1 < action.size() &&
+                                    service.find_first_of("*?") == std::string::npos);
     if (!shaped) return fail(ErrorKind::invalid, "an action is not of the form service:Name");
     action = to_lower(action);
   }
@@ -153,11 +161,11 @@ Result<std::vector<std::string>> parse_resources(const json& value) {
   return out;
 }
 
-bool is_known_pcr(std::string_view number) {
-  unsigned index = kHighestPcr + 1;
+bool is_known_pcr(std::string_view number, unsigned highest) {
+  unsigned index = highest + 1;
   auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), index);
   bool whole = error == std::errc() && end == number.data() + number.size();
-  return whole && index <= kHighestPcr && (number.size() == 1 || number[0] != '0');
+  return whole && index <= highest && (number.size() == 1 || number[0] != '0');
 }
 
 Status check_condition_key(std::string_view key) {
@@ -167,7 +175,9 @@ Status check_condition_key(std::string_view key) {
   }
   if (!key.starts_with("kms:")) return {};
   if (key.starts_with(kContextPrefix) && key.size() > kContextPrefix.size()) return {};
-  if (key.starts_with(kPcrPrefix) && is_known_pcr(key.substr(kPcrPrefix.size()))) return {};
+  if (key.starts_with(kPcrPrefix) && is_known_pcr(key.substr(kPcrPrefix.size()), kHighestPcr)) return {};
+  if (key.starts_with(kTpmPcrPrefix) && is_known_pcr(key.substr(kTpmPcrPrefix.size()), kHighestTpmPcr))
+    return {};
   if (std::find(std::begin(kKmsConditionKeys), std::end(kKmsConditionKeys), key) !=
       std::end(kKmsConditionKeys))
     return {};
@@ -242,12 +252,29 @@ Result<Effect> parse_effect(const json& object) {
 
 Status parse_who(const json& object, PolicyKind kind, Statement& out) {
   auto [principals, not_these] = TRY(either(object, "Principal", "NotPrincipal"));
-  if ((principals != nullptr) != (kind == PolicyKind::key)) {
-    return fail(
-        ErrorKind::invalid, "{}",
-        kind == PolicyKind::key ? "a statement names no principal" : "an identity policy names a principal");
+  if ((principals != nullptr) != (kind != PolicyKind::identity)) {
+    return fail(ErrorKind::invalid, "{}",
+                kind == PolicyKind::identity ? "an identity policy names a principal"
+                                             : "a statement names no principal");
   }
+  if (not_these && (out.effect == Effect::allow || kind == PolicyKind::trust))
+    return fail(ErrorKind::invalid, "NotPrincipal stands in a Deny of a key policy only");
   if (principals != nullptr) out.principals = {not_these, TRY(parse_principals(*principals))};
+  return {};
+}
+
+Status parse_what(const json& object, PolicyKind kind, Statement& out) {
+  auto [actions, not_actions] = TRY(either(object, "Action", "NotAction"));
+  if (actions == nullptr) return fail(ErrorKind::invalid, "a statement has no Action");
+  out.actions = {not_actions, TRY(parse_actions(*actions))};
+  auto [resources, not_resources] = TRY(either(object, "Resource", "NotResource"));
+  if (kind == PolicyKind::trust) {
+    if (resources != nullptr) return fail(ErrorKind::invalid, "a trust policy names a resource");
+    out.resources = {false, {"*"}};  // the role that it is attached to
+    return {};
+  }
+  if (resources == nullptr) return fail(ErrorKind::invalid, "a statement has no Resource");
+  out.resources = {not_resources, TRY(parse_resources(*resources))};
   return {};
 }
 
@@ -263,12 +290,7 @@ Result<Statement> parse_statement(const json& object, PolicyKind kind) {
   }
   out.effect = TRY(parse_effect(object));
   TRY(parse_who(object, kind, out));
-  auto [actions, not_actions] = TRY(either(object, "Action", "NotAction"));
-  if (actions == nullptr) return fail(ErrorKind::invalid, "a statement has no Action");
-  out.actions = {not_actions, TRY(parse_actions(*actions))};
-  auto [resources, not_resources] = TRY(either(object, "Resource", "NotResource"));
-  if (resources == nullptr) return fail(ErrorKind::invalid, "a statement has no Resource");
-  out.resources = {not_resources, TRY(parse_resources(*resources))};
+  TRY(parse_what(object, kind, out));
   if (object.contains("Condition")) out.conditions = TRY(parse_conditions(object.at("Condition")));
   return out;
 }
@@ -318,6 +340,15 @@ std::string default_key_policy(std::string_view account) {
                                    {"Id", "key-default-1"},
                                    {"Statement", nlohmann::ordered_json::array({statement})}};
   return policy.dump(2);
+}
+
+std::string default_trust_policy(std::string_view account) {
+  nlohmann::ordered_json statement = {{"Effect", "Allow"},
+                                      {"Principal", {{"AWS", fmt::format("arn:aws:iam::{}:root", account)}}},
+                                      {"Action", "sts:AssumeRole"}};
+  nlohmann::ordered_json policy = {{"Version", kVersion2012},
+                                   {"Statement", nlohmann::ordered_json::array({statement})}};
+  return policy.dump();
 }
 
 }  // namespace cloister::emulator

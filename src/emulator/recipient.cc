@@ -46,11 +46,16 @@ Outcome<crypto::PublicKey> recipient_key(const attestation::Document& document) 
 }
 
 void describe(const attestation::Document& document, RequestContext& context) {
-  for (const auto& [index, pcr] : document.pcrs) {
+  auto set = [&](const std::string& key, const attestation::Pcr& pcr) {
     bool zero = std::all_of(pcr.begin(), pcr.end(), [](auto byte) { return byte == 0; });
-    if (zero) continue;
-    context.set(fmt::format("kms:RecipientAttestation:PCR{}", index), to_hex(pcr));
-    if (index == 0) context.set("kms:RecipientAttestation:ImageSha384", to_hex(pcr));
+    if (zero)
+      context.set_unproven(key, to_hex(pcr));
+    else
+      context.set(key, to_hex(pcr));
+  };
+  for (const auto& [index, pcr] : document.pcrs) {
+    set(fmt::format("kms:RecipientAttestation:PCR{}", index), pcr);
+    if (index == 0) set("kms:RecipientAttestation:ImageSha384", pcr);
   }
 }
 

@@ -11,9 +11,9 @@ namespace cloister::emulator {
 
 class Recipient {
  public:
-  // The member Recipient, if there is one. Sets the condition keys kms:RecipientAttestation:*; PCRs that are
-  // all zero (debug mode) set none, so that no condition can match them. ValidationException: a document that
-  // does not verify.
+  // The member Recipient, if there is one. Sets the condition keys kms:RecipientAttestation:*; those of PCRs
+  // that are all zero (debug mode) as unproven, so that they open nothing. ValidationException: a document
+  // that does not verify.
   static Outcome<std::optional<Recipient>> from(Call& call);
 
   // CiphertextForRecipient.

@@ -13,31 +13,6 @@ namespace {
 constexpr std::string_view kCheckName = "master-check";
 constexpr std::size_t kMasterSize = 32;  // bytes
 
-std::string access_key_name(std::string_view id) {
-  return fmt::format("access-key/{}", id);
-}
-
-// Characters picked without bias: both alphabets have a size that divides 256.
-std::string random_text(std::string_view prefix, std::size_t count, std::string_view alphabet) {
-  std::string out(prefix);
-  auto random = crypto::random_secret(count);
-  for (auto byte : random.view()) out.push_back(alphabet[byte % alphabet.size()]);
-  return out;
-}
-
-std::string random_access_key_id() {
-  constexpr std::size_t kRandomPart = 16;  // characters
-  return random_text("AKIA", kRandomPart, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567");
-}
-
-Secret random_secret_access_key() {
-  constexpr std::size_t kLength = 40;  // characters, 240 bits
-  auto text = random_text("", kLength, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/");
-  Secret out(as_bytes(text));
-  wipe(text);
-  return out;
-}
-
 }  // namespace
 
 Result<std::unique_ptr<Store>> Store::create(const std::string& path, Secret master,
@@ -48,6 +23,7 @@ Result<std::unique_ptr<Store>> Store::create(const std::string& path, Secret mas
   std::unique_ptr<Store> store(new Store(std::move(database), std::move(master)));
   auto transaction = TRY(Transaction::begin(store->database_));
   TRY(store->create_schema().context(path));
+  TRY(store->ensure_principal_schema().context(path));
   TRY(store->save_settings(settings));
   TRY(transaction.commit());
   store->settings_ = settings;
@@ -61,6 +37,7 @@ Result<std::unique_ptr<Store>> Store::open(const std::string& path, Secret maste
   auto database = TRY(Database::open(path, false));
   std::unique_ptr<Store> store(new Store(std::move(database), std::move(master)));
   TRY(store->load_settings().context(path));
+  TRY(store->ensure_principal_schema().context(path));
   TRY(store->load_next_event().context(path));
   return store;
 }
@@ -112,51 +89,6 @@ std::string Store::alias_arn(std::string_view name) const {
 Status Store::require_change(std::string_view what) const {
   if (database_.changes() == 0) return fail(ErrorKind::not_found, "{} does not exist", what);
   return {};
-}
-
-Status Store::add_principal(const PrincipalRecord& principal) {
-  std::lock_guard lock(mutex_);
-  TRY(
-      database_.run("INSERT INTO principals (arn, caller_arn, account, identity_policy) VALUES (?, ?, ?, ?)"
-                    " ON CONFLICT (arn) DO NOTHING",
-                    std::string_view(principal.arn), std::string_view(principal.caller_arn),
-                    std::string_view(principal.account), principal.identity_policy));
-  if (database_.changes() == 0) return fail(ErrorKind::invalid, "the principal exists");
-  return {};
-}
-
-Result<bool> Store::has_principal(std::string_view arn) {
-  std::lock_guard lock(mutex_);
-  auto rows = TRY(database_.query("SELECT 1 FROM principals WHERE arn = ?1 OR caller_arn = ?1", arn));
-  return rows.next();
-}
-
-Result<AccessKey> Store::create_access_key(std::string_view principal_arn, sys::UnixMillis now) {
-  auto id = random_access_key_id();
-  {
-    std::lock_guard lock(mutex_);
-    auto secret = random_secret_access_key();
-    auto wrapped = wrap_secret(master_, access_key_name(id), secret);
-    TRY(database_.run("INSERT INTO access_keys (id, principal, wrapped, created) VALUES (?, ?, ?, ?)",
-                      std::string_view(id), principal_arn, ByteView(wrapped), now));
-  }
-  return access_key(id);
-}
-
-Result<AccessKey> Store::access_key(std::string_view id) {
-  std::lock_guard lock(mutex_);
-  auto rows =
-      TRY(database_.query("SELECT k.id, k.wrapped, p.arn, p.caller_arn, p.account, p.identity_policy"
-                          " FROM access_keys k JOIN principals p ON p.arn = k.principal WHERE k.id = ?",
-                          id));
-  if (!TRY(rows.next())) return fail(ErrorKind::not_found, "the access key does not exist");
-  AccessKey out;
-  out.id = rows.text(0);
-  out.secret = TRY(unwrap_secret(master_, access_key_name(id), rows.blob(1)));
-  out.principal = {
-      .arn = rows.text(2), .caller_arn = rows.text(3), .account = rows.text(4), .identity_policy = {}};
-  if (!rows.is_null(5)) out.principal.identity_policy = rows.text(5);
-  return out;
 }
 
 }  // namespace cloister::emulator

@@ -70,9 +70,10 @@ struct AliasRecord {
 
 struct PrincipalRecord {
   std::string arn;         // the user or role
-  std::string caller_arn;  // a user: the same; a role: its session
+  std::string caller_arn;  // with its long-lived access key: a user: the same; a role: a session of it
   std::string account;
   std::optional<std::string> identity_policy;  // JSON
+  std::optional<std::string> trust_policy;     // JSON; roles: who may assume it
 };
 
 struct AccessKey {
@@ -131,15 +132,23 @@ class Store {
   Result<std::vector<AliasRecord>> aliases(std::string_view after, std::size_t limit,
                                            const std::optional<std::string>& key_id = {});
 
+  // invalid: it exists.
   Status add_principal(const PrincipalRecord& principal);
+  Result<PrincipalRecord> principal(std::string_view arn);
+  // Also for any session of a role that is there.
   Result<bool> has_principal(std::string_view arn);
   // A fresh access key; the secret is given out here and to whoever verifies signatures.
   Result<AccessKey> create_access_key(std::string_view principal_arn, sys::UnixMillis now);
   Result<AccessKey> access_key(std::string_view id);
+  // Sessions are not kept: they travel in their tokens, under the master key, bound to their access key's id.
+  Bytes seal_session(std::string_view access_key_id, const Secret& session) const;
+  // corrupt: not such a token, or another access key's.
+  Result<Secret> open_session(std::string_view access_key_id, ByteView sealed) const;
 
  private:
   Store(Database database, Secret master) : database_(std::move(database)), master_(std::move(master)) {}
   Status create_schema();
+  Status ensure_principal_schema();
   Result<int> schema_version();
   Status bring_up_to_date();
   Status save_settings(const Settings& settings);
