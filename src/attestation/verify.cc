@@ -41,9 +41,7 @@ Status verify_parsed(const SignedDocument& message, const crypto::Certificate& r
   TRY(check_range(message.signature));
   auto intermediates = TRY(intermediates_of(message.document, root));
   auto leaf = TRY(crypto::Certificate::from_der(message.document.certificate));
-  auto key = TRY(leaf.public_key());
-  if (key.type() != crypto::KeyType::p384) return fail(ErrorKind::denied, "the signing key is not P-384");
-  TRY(key.verify(message.signed_bytes, message.signature));
+  TRY(crypto::verify_signature(leaf, message.signed_bytes, message.signature));
   return crypto::verify_chain(leaf, intermediates, root, at);
 }
 

@@ -43,6 +43,10 @@ class Certificate {
 Status verify_chain(const Certificate& leaf, const std::vector<Certificate>& intermediates,
                     const Certificate& root, sys::UnixMillis at);
 
+// That the certificate's key, which has to be on the named curve P-384, made this signature (r‖s, SHA-384).
+// Says nothing of the certificate itself. Does not decode the key again, as public_key() does. denied.
+Status verify_signature(const Certificate& signer, ByteView message, ByteView signature);
+
 // What a new certificate says.
 struct CertificateRequest {
   std::string common_name;

@@ -18,6 +18,7 @@ namespace cloister::crypto {
 namespace {
 
 constexpr int kSecurityLevel = 2;  // 112 bits, as OpenSSL counts
+constexpr std::string_view kOtherKey = "the key is not on the named curve P-384";
 constexpr std::string_view kCurve = SN_secp384r1;
 constexpr int kUnreadableOrIndefinite = 0x80 | 0x01;  // of ASN1_get_object
 
@@ -74,8 +75,7 @@ Status check_each(const Certificate& certificate, sys::UnixMillis at) {
   if (has_flag(certificate, EXFLAG_CRITICAL)) return fail(ErrorKind::denied, "unknown critical extension");
   if (X509_get_signature_nid(x509(certificate)) != NID_ecdsa_with_SHA384)
     return fail(ErrorKind::denied, "the signature algorithm is not ECDSA with SHA-384");
-  if (!is_p384(X509_get0_pubkey(x509(certificate))))
-    return fail(ErrorKind::denied, "the key is not on the named curve P-384");
+  if (!is_p384(X509_get0_pubkey(x509(certificate)))) return fail(ErrorKind::denied, "{}", kOtherKey);
   if (at < certificate.not_before()) return fail(ErrorKind::denied, "not valid yet");
   if (at >= certificate.not_after()) return fail(ErrorKind::denied, "expired");
   return {};
@@ -206,6 +206,13 @@ Status validate_with_openssl(const Chain& chain, sys::UnixMillis at) {
 }
 
 }  // namespace
+
+Status verify_signature(const Certificate& signer, ByteView message, ByteView signature) {
+  EVP_PKEY* key = X509_get0_pubkey(x509(signer));
+  if (!is_p384(key)) return fail(ErrorKind::denied, "signing certificate: {}", kOtherKey);
+  // The certificate owns the key, and outlives this call.
+  return PublicKey(std::shared_ptr<void>(key, [](void*) {})).verify(message, signature);
+}
 
 Status verify_chain(const Certificate& leaf, const std::vector<Certificate>& intermediates,
                     const Certificate& root, sys::UnixMillis at) {
