@@ -31,8 +31,7 @@ void line(std::string& out, std::string_view name, std::string_view text) {
   out += fmt::format("{:<10} {}\n", name, escape_controls(text));
 }
 
-// --- in words
-// ----------------------------------------------------------------------------------------------------
+// --- in words ---
 
 std::string image_in_words(const Evidence& evidence) {
   const auto& image = evidence.judgement.image;
@@ -102,8 +101,12 @@ std::string fields_in_words(const Document& document) {
                      field_in_words("public_key", document.public_key));
 }
 
-// --- JSON
-// --------------------------------------------------------------------------------------------------------
+const char* verdict_in_words(const Evidence& evidence) {
+  if (!evidence.judgement.doubts.empty()) return "DOUBTFUL: do not rely on it";
+  return evidence.aws() ? "no doubt" : "no doubt, but SIMULATED";
+}
+
+// --- JSON ---
 
 ordered_json hex_or_null(const std::optional<Bytes>& bytes) {
   return bytes ? ordered_json(to_hex(*bytes)) : ordered_json(nullptr);
@@ -182,7 +185,7 @@ std::string report_in_words(const Evidence& evidence) {
   line(out, "signature", "ES384, verifies under the key of " + chain.front().subject());
   line(out, "carries", fields_in_words(document));
   for (const auto& doubt : evidence.judgement.doubts) line(out, "doubt", doubt.why);
-  line(out, "verdict", evidence.judgement.doubts.empty() ? "no doubt" : "DOUBTFUL: do not rely on it");
+  line(out, "verdict", verdict_in_words(evidence));
   return out;
 }
 
