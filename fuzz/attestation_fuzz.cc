@@ -1,10 +1,12 @@
 // Attestation documents and measurement files. What is parsed is within the limits of the specification and
-// survives being encoded again; no input is ever accepted as signed.
+// survives being encoded again; no input is ever accepted as signed; what nobody demanded anything of is
+// doubted.
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 
 #include "attestation/document.h"
-#include "attestation/measurements.h"
+#include "attestation/judge.h"
 #include "codec/cose.h"
 
 namespace {
@@ -18,11 +20,23 @@ void require(bool condition) {
   if (!condition) std::abort();
 }
 
+void check_judgement(const Document& document) {
+  Demands demands{.allow_debug = true};
+  require(!judge(document, demands, kLongAfter).doubts.empty());
+  demands.image = Measurements{.pcrs = document.pcrs};
+  bool zero = std::ranges::any_of(document.pcrs, [](const auto& entry) { return all_zero(entry.second); });
+  auto judged = judge(document, demands, kLongAfter);
+  require(judged.image.size() == document.pcrs.size() && (!zero || !judged.doubts.empty()));
+  if (judged.module) require(judged.module->instance + "-" + judged.module->enclave == document.module_id);
+}
+
 void check_document(ByteView bytes) {
   auto parsed = SignedDocument::parse(bytes);
   if (!parsed.has_value()) return;
   const auto& document = parsed->document;
   require(!document.module_id.empty() && document.timestamp > 0 && !document.pcrs.empty());
+  for (const auto& [index, pcr] : document.pcrs) require(index < kMaxPcrs && pcr.size() == kPcrSize);
+  check_judgement(document);
   require(!document.certificate.empty() && !document.cabundle.empty() && parsed->signature.size() == 96);
   codec::CoseSign1 message{.protected_headers = codec::encode_cose_algorithm(codec::kCoseEs384),
                            .payload = encode_payload(document),

@@ -16,16 +16,9 @@ using codec::CborWriter;
 constexpr std::size_t kMandatoryFields = 6;
 constexpr std::size_t kAllFields = 9;
 constexpr std::size_t kMaxFieldName = 16;       // bytes
+constexpr std::size_t kMaxPcrSize = 64;         // bytes
 constexpr std::size_t kP384SignatureSize = 96;  // bytes, r‖s
 constexpr std::string_view kDigest = "SHA384";
-
-bool is_pcr_size(std::size_t size) {
-  return size == 32 || size == 48 || size == 64;
-}
-
-bool all_zero(ByteView bytes) {
-  return std::ranges::all_of(bytes, [](std::uint8_t byte) { return byte == 0; });
-}
 
 Result<sys::UnixMillis> read_timestamp(CborReader& reader) {
   auto timestamp = TRY(reader.integer(1));
@@ -43,8 +36,10 @@ Result<std::map<unsigned, Pcr>> read_pcrs(CborReader& reader) {
   auto map = TRY(reader.map(kMaxPcrs));
   while (TRY(map.more())) {
     auto index = static_cast<unsigned>(TRY(reader.uint(kMaxPcrs - 1)));
-    auto value = TRY(reader.bytes(64));
-    if (!is_pcr_size(value.size())) return fail(ErrorKind::corrupt, "PCR{}: {} bytes", index, value.size());
+    auto value = TRY(reader.bytes(kMaxPcrSize));
+    // The specification allows the sizes of three digests, and only one digest.
+    if (value.size() != kPcrSize)
+      return fail(ErrorKind::corrupt, "PCR{}: {} bytes, {} has {}", index, value.size(), kDigest, kPcrSize);
     pcrs.emplace(index, std::move(value));
   }
   TRY(map.finish());
@@ -118,7 +113,8 @@ Result<SignedDocument> parse_signed(ByteView cbor) {
   if (TRY(message.algorithm()) != codec::kCoseEs384)
     return fail(ErrorKind::corrupt, "the algorithm is not ES384");
   if (message.signature.size() != kP384SignatureSize) {
-    return fail(ErrorKind::corrupt, "a signature of {} bytes", message.signature.size());
+    return fail(ErrorKind::corrupt, "a signature of {} bytes, r and s have {}", message.signature.size(),
+                kP384SignatureSize);
   }
   auto document = TRY(parse_payload(message.payload));
   return SignedDocument{.document = std::move(document),
@@ -136,6 +132,10 @@ void write_optional(CborWriter& writer, std::string_view name, const std::option
 }
 
 }  // namespace
+
+bool all_zero(ByteView pcr) {
+  return std::ranges::all_of(pcr, [](std::uint8_t byte) { return byte == 0; });
+}
 
 bool Document::debug_mode() const {
   return std::ranges::all_of(std::array{0U, 1U, 2U}, [this](unsigned index) {

@@ -1,6 +1,6 @@
-// AWS Nitro attestation documents: COSE_Sign1 (RFC 9052) with ES384 over a CBOR map, as the AWS Nitro
-// Enclaves NSM API guide ("Attestation document specification") describes it. Parsing and verification are
-// strict and separate.
+// AWS Nitro attestation documents: COSE_Sign1 (RFC 9052 section 4.2) with ES384 (RFC 9053 section 2.1) over a
+// CBOR map (RFC 8949). Source: aws-nitro-enclaves-nsm-api, docs/attestation_process.md, sections 2.2 and 3.
+// Parsing and verification are strict and separate: docs/verify.md lists what is refused.
 #pragma once
 
 #include <map>
@@ -22,7 +22,11 @@ inline constexpr std::size_t kMaxModuleId = 256;
 inline constexpr std::size_t kMaxDocumentCertificate = 1024;
 inline constexpr std::size_t kMaxCaBundle = crypto::kMaxChain - 1;  // certificates
 
-using Pcr = Bytes;  // 32, 48 or 64 bytes; Nitro uses 48
+inline constexpr std::size_t kPcrSize = 48;  // bytes: SHA-384
+
+using Pcr = Bytes;  // kPcrSize bytes
+
+bool all_zero(ByteView pcr);  // measures nothing: a register of an enclave in debug mode, or an unused one
 
 struct Document {
   std::string module_id;
@@ -45,13 +49,15 @@ struct SignedDocument {
   Bytes signature;     // r‖s, 96 bytes
 
   // Accepts tagged (18) and untagged COSE_Sign1, definite and indefinite lengths. corrupt: anything outside
-  // the specification, duplicate or unknown map keys, trailing bytes, an algorithm other than ES384,
-  // unprotected headers that are not empty.
+  // the specification, duplicate or unknown map keys, integers not in their shortest form, trailing bytes, an
+  // algorithm other than ES384 or one that is not protected, unprotected headers that are not empty.
   static Result<SignedDocument> parse(ByteView cbor);
 };
 
-// Signature, chain to `root` at `at`, leaf P-384. denied: any doubt. The chain is checked at `at`, never at
-// the document's own word unless the caller passes that.
+// Signature, and chain to `root` at `at` (crypto::verify_chain). The chain is checked at `at`, never at the
+// document's own word unless the caller passes that: how old a document may be is the caller's business, and
+// so is what it measures (Measurements::check, or judge()). The bundle has to begin with `root`, byte by
+// byte. corrupt: not a document. denied: any doubt about who made it. Thread-safe.
 Result<Document> verify(ByteView cbor, const crypto::Certificate& root, sys::UnixMillis at);
 
 // COSE/CBOR encoding, for the emulated NSM: the payload map, and the signed message around it.

@@ -150,12 +150,10 @@ TEST(Document, RefusesFieldsOutsideTheirLimits) {
 
 TEST(Document, RefusesStrangePcrs) {
   for (auto size : {std::size_t{0}, std::size_t{1}, std::size_t{31}, std::size_t{33}, std::size_t{47},
-                    std::size_t{49}, std::size_t{63}, std::size_t{65}}) {
+                    std::size_t{49}, std::size_t{63}, std::size_t{65}, std::size_t{32}, std::size_t{64}}) {
     expect_corrupt(parse(with("pcrs", encoded_pcrs({{0, size}}))), std::to_string(size));
   }
-  for (auto size : {std::size_t{32}, std::size_t{48}, std::size_t{64}}) {
-    EXPECT_TRUE(parse(with("pcrs", encoded_pcrs({{0, size}}))).has_value()) << size;
-  }
+  EXPECT_TRUE(parse(with("pcrs", encoded_pcrs({{0, 48}}))).has_value());
   EXPECT_TRUE(parse(with("pcrs", encoded_pcrs({{31, 48}}))).has_value());
   expect_corrupt(parse(with("pcrs", encoded_pcrs({{32, 48}}))), "index 32");
   expect_corrupt(parse(with("pcrs", encoded_pcrs({{0, 48}, {0, 48}}))), "PCR0 twice");

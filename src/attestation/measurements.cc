@@ -11,14 +11,9 @@ namespace {
 
 using nlohmann::ordered_json;
 
-constexpr std::size_t kSha384Size = 48;  // bytes
 constexpr std::string_view kHashAlgorithm = "Sha384 { ... }";
 constexpr std::string_view kHashFamily = "Sha384";
 constexpr std::string_view kPcrKey = "PCR";
-
-bool all_zero(ByteView bytes) {
-  return std::ranges::all_of(bytes, [](std::uint8_t byte) { return byte == 0; });
-}
 
 // The library lets the last of two equal keys win; two readers of one file must not see two images.
 Result<nlohmann::json> parse_unique(std::string_view text) {
@@ -55,8 +50,8 @@ Result<unsigned> parse_index(std::string_view key) {
 Result<Pcr> parse_value(unsigned index, const nlohmann::json& value) {
   if (!value.is_string()) return fail(ErrorKind::invalid, "PCR{}: not a string", index);
   auto pcr = TRY(from_hex(value.get_ref<const std::string&>()).context(fmt::format("PCR{}", index)));
-  if (pcr.size() != kSha384Size)
-    return fail(ErrorKind::invalid, "PCR{}: not {} hexadecimal digits", index, 2 * kSha384Size);
+  if (pcr.size() != kPcrSize)
+    return fail(ErrorKind::invalid, "PCR{}: not {} hexadecimal digits", index, 2 * kPcrSize);
   if (all_zero(pcr))
     return fail(ErrorKind::invalid, "PCR{}: zero, as in debug mode, identifies nothing", index);
   return pcr;
@@ -111,16 +106,24 @@ bool Measurements::simulated() const {
 Status Measurements::check(const Document& document) const {
   if (!pcrs.contains(0)) return fail(ErrorKind::denied, "measurements: PCR0 is not among the expected ones");
   for (const auto& [index, expected] : pcrs) {
-    auto found = document.pcrs.find(index);
-    if (found == document.pcrs.end()) return fail(ErrorKind::denied, "PCR{}: not in the document", index);
-    if (all_zero(found->second))
-      return fail(ErrorKind::denied, "PCR{}: zero (an enclave in debug mode?)", index);
-    if (found->second != expected) {
-      return fail(ErrorKind::denied, "PCR{}: {} expected, {} found", index, to_hex(expected),
-                  to_hex(found->second));
-    }
+    auto difference = compare(document, index, expected).difference();
+    if (!difference.empty()) return fail(ErrorKind::denied, "{}", difference);
   }
   return {};
+}
+
+std::string Comparison::difference() const {
+  if (!found) return fmt::format("PCR{}: not in the document", index);
+  if (all_zero(*found)) return fmt::format("PCR{}: zero (an enclave in debug mode?)", index);
+  if (*found == expected) return {};
+  return fmt::format("PCR{}: {} expected, {} found", index, to_hex(expected), to_hex(*found));
+}
+
+Comparison compare(const Document& document, unsigned index, const Pcr& expected) {
+  auto found = document.pcrs.find(index);
+  return {.index = index,
+          .expected = expected,
+          .found = found == document.pcrs.end() ? std::nullopt : std::optional(found->second)};
 }
 
 }  // namespace cloister::attestation

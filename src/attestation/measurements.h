@@ -3,6 +3,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 
 #include "attestation/document.h"
@@ -14,6 +15,18 @@ inline constexpr std::size_t kMaxMeasurementsFile = 64 * 1024;  // bytes
 // Simulated enclaves' PCRs begin with these 8 bytes, then 40 bytes of SHA-384: nobody can mistake one for a
 // real image, whatever the file that carries it says, and a real PCR has this prefix with probability 2^-64.
 inline constexpr std::string_view kSimulatedPrefix = "simulate";
+
+// One register: what somebody expects, and what the document says.
+struct Comparison {
+  unsigned index = 0;
+  Pcr expected;
+  std::optional<Pcr> found;  // absent: not in the document
+
+  // Why this is no match, "PCR8: not in the document"; empty for a match. Zero matches nothing, on either
+  // side.
+  std::string difference() const;
+};
+Comparison compare(const Document& document, unsigned index, const Pcr& expected);
 
 struct Measurements {
   std::map<unsigned, Pcr> pcrs;  // at least PCR0

@@ -32,12 +32,20 @@ class Certificate {
   std::shared_ptr<void> certificate_;
 };
 
-// leaf ← intermediates… ← root, each signing the next, at time `at`: signatures, validity, CA flag, path
-// length, key usage (keyCertSign for issuers, digitalSignature for the leaf where the extension is there).
-// `intermediates` are in order from the root's child to the leaf's issuer, every one of them is used, and the
-// root itself is trusted by equality with `root`. denied: any doubt.
+// leaf ← intermediates… ← root, each signing the next, at time `at`, as strict as Nitro's own certificates
+// allow: signatures (ECDSA with SHA-384, keys on the named curve P-384, nothing else), validity of every
+// certificate, names, CA flag, path length, key usage (keyCertSign of issuers, digitalSignature of the leaf),
+// no unknown critical extension, none twice, none with bytes after its value. `intermediates` are in order
+// from the root's child to the leaf's issuer, every one of them is used, and the root itself is trusted by
+// equality with `root`. One signature verification per certificate, the root's own included. denied: any
+// doubt, naming the certificate. Sources: RFC 5280 section 6.1; aws-nitro-enclaves-nsm-api,
+// docs/attestation_process.md, section 3.2.3.
 Status verify_chain(const Certificate& leaf, const std::vector<Certificate>& intermediates,
                     const Certificate& root, sys::UnixMillis at);
+
+// That the certificate's key, which has to be on the named curve P-384, made this signature (r‖s, SHA-384).
+// Says nothing of the certificate itself. Does not decode the key again, as public_key() does. denied.
+Status verify_signature(const Certificate& signer, ByteView message, ByteView signature);
 
 // What a new certificate says.
 struct CertificateRequest {

@@ -1,93 +1,10 @@
 #include "crypto/x509.h"
 
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-#include <openssl/evp.h>
-#include <openssl/objects.h>
-#include <openssl/x509.h>
-#include <openssl/x509v3.h>
-
-#include <functional>
-
-#include "crypto/handles.h"
+#include "crypto/x509_testing.h"
 #include "sys/file.h"
 
 namespace cloister::crypto {
 namespace {
-
-using ::testing::HasSubstr;
-
-constexpr sys::UnixMillis kDay = 86'400'000;
-constexpr sys::UnixMillis kNow = 1'700'000'000'000;  // 2023-11-14
-
-CertificateRequest request(std::string name, bool authority, int path_length = -1) {
-  return {.common_name = std::move(name),
-          .organization = "Cloister tests",
-          .authority = authority,
-          .path_length = path_length,
-          .not_before = kNow - kDay,
-          .not_after = kNow + kDay};
-}
-
-struct Party {
-  PrivateKey key;
-  Certificate certificate;
-};
-
-Party issue(const CertificateRequest& what, const Party* issuer, KeyType type = KeyType::p384) {
-  auto key = *PrivateKey::generate(type);
-  auto made = issue_certificate(what, key.public_key(), issuer != nullptr ? &issuer->certificate : nullptr,
-                                issuer != nullptr ? issuer->key : key);
-  EXPECT_TRUE(made) << made.error().message();
-  return {std::move(key), *std::move(made)};
-}
-
-// The shape of a Nitro chain: root, two authorities, a leaf.
-struct Tree {
-  Party root = issue(request("root", true), nullptr);
-  Party upper = issue(request("upper", true, 1), &root);
-  Party lower = issue(request("lower", true, 0), &upper);
-  Party leaf = issue(request("leaf", false), &lower);
-
-  std::vector<Certificate> intermediates() const { return {upper.certificate, lower.certificate}; }
-  Status verify(sys::UnixMillis at = kNow) const {
-    return verify_chain(leaf.certificate, intermediates(), root.certificate, at);
-  }
-};
-
-void expect_denied(const Status& status, const char* why) {
-  ASSERT_FALSE(status) << why;
-  EXPECT_EQ(status.error().kind(), ErrorKind::denied);
-  EXPECT_THAT(status.error().message(), HasSubstr(why));
-}
-
-// The certificate changed by `edit` and signed again by its issuer, as no honest issuer would.
-Certificate edited(const Certificate& certificate, const PrivateKey& issuer_key,
-                   const std::function<void(X509*)>& edit, const EVP_MD* digest = EVP_sha384()) {
-  Handle<X509> copy(X509_dup(static_cast<X509*>(certificate.handle())));
-  edit(copy.get());
-  EXPECT_GT(X509_sign(copy.get(), static_cast<EVP_PKEY*>(issuer_key.handle()), digest), 0);
-  std::uint8_t* der = nullptr;
-  int size = i2d_X509(copy.get(), &der);
-  auto made = Certificate::from_der({der, static_cast<std::size_t>(size)});
-  OPENSSL_free(der);
-  EXPECT_TRUE(made) << made.error().message();
-  return *made;
-}
-
-void drop_extension(X509* certificate, int nid) {
-  int at = X509_get_ext_by_NID(certificate, nid, -1);
-  ASSERT_GE(at, 0);
-  X509_EXTENSION_free(X509_delete_ext(certificate, at));
-}
-
-void set_extension(X509* certificate, int nid, const char* value) {
-  if (X509_get_ext_by_NID(certificate, nid, -1) >= 0) drop_extension(certificate, nid);
-  X509_EXTENSION* made = X509V3_EXT_conf_nid(nullptr, nullptr, nid, value);
-  ASSERT_NE(made, nullptr);
-  X509_add_ext(certificate, made, -1);
-  X509_EXTENSION_free(made);
-}
 
 TEST(Certificate, RoundTrip) {
   auto party = issue(request("leaf", false), nullptr);
@@ -293,59 +210,6 @@ TEST(VerifyChain, AuthoritiesAreNoLeaves) {
   Tree tree;
   expect_denied(verify_chain(tree.lower.certificate, {tree.upper.certificate}, tree.root.certificate, kNow),
                 "authority");
-}
-
-// What each extension says is honoured although the signatures all hold.
-TEST(VerifyChain, ExtensionsOfIssuers) {
-  Tree tree;
-  auto with_lower = [&](const std::function<void(X509*)>& edit) {
-    auto lower = edited(tree.lower.certificate, tree.upper.key, edit);
-    return verify_chain(tree.leaf.certificate, {tree.upper.certificate, lower}, tree.root.certificate, kNow);
-  };
-  auto unchanged = with_lower([](X509*) {});
-  EXPECT_TRUE(unchanged) << unchanged.error().message();
-  expect_denied(with_lower([](X509* c) { drop_extension(c, NID_basic_constraints); }), "no authority");
-  expect_denied(with_lower([](X509* c) { set_extension(c, NID_basic_constraints, "CA:TRUE"); }),
-                "not critical");
-  expect_denied(with_lower([](X509* c) { set_extension(c, NID_basic_constraints, "critical,CA:FALSE"); }),
-                "no authority");
-  expect_denied(with_lower([](X509* c) { drop_extension(c, NID_key_usage); }), "keyCertSign");
-  expect_denied(with_lower([](X509* c) { set_extension(c, NID_key_usage, "critical,digitalSignature"); }),
-                "keyCertSign");
-  expect_denied(with_lower([](X509* c) { X509_set_version(c, X509_VERSION_1); }), "version 3");
-}
-
-TEST(VerifyChain, NameConstraints) {
-  Tree tree;
-  auto what = request("leaf", false);
-  what.dns_names = {"kms.example"};
-  auto leaf = issue(what, &tree.lower).certificate;
-  auto within = [&](const char* constraint) {
-    auto lower = edited(tree.lower.certificate, tree.upper.key,
-                        [&](X509* c) { set_extension(c, NID_name_constraints, constraint); });
-    return verify_chain(leaf, {tree.upper.certificate, lower}, tree.root.certificate, kNow);
-  };
-  EXPECT_TRUE(within("critical,permitted;DNS:example"));
-  expect_denied(within("critical,permitted;DNS:other.example"), "permitted subtree");
-}
-
-TEST(VerifyChain, ExtensionsOfTheLeaf) {
-  Tree tree;
-  auto with_leaf = [&](const std::function<void(X509*)>& edit, const EVP_MD* digest = EVP_sha384()) {
-    auto leaf = edited(tree.leaf.certificate, tree.lower.key, edit, digest);
-    return verify_chain(leaf, tree.intermediates(), tree.root.certificate, kNow);
-  };
-  EXPECT_TRUE(with_leaf([](X509*) {}));
-  expect_denied(with_leaf([](X509* c) { set_extension(c, NID_key_usage, "critical,keyEncipherment"); }),
-                "digitalSignature");
-  expect_denied(with_leaf([](X509* c) {
-                  set_extension(c, NID_netscape_comment, "x");
-                  X509_EXTENSION* unknown = X509_get_ext(c, X509_get_ext_by_NID(c, NID_netscape_comment, -1));
-                  X509_EXTENSION_set_critical(unknown, 1);
-                }),
-                "critical");
-  expect_denied(with_leaf([](X509*) {}, EVP_sha1()), "algorithm");
-  expect_denied(with_leaf([](X509*) {}, EVP_sha512()), "algorithm");
 }
 
 // Finds the certificates of a real attestation document by their outer SEQUENCE: leaf, then root to issuer.
