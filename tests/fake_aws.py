@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 XMLNS = "https://sts.amazonaws.com/doc/2011-06-15/"
 ACCOUNT = "111122223333"
+TOKEN_REPEATS = 40  # makes a session's token as long as the real ones
 DOCUMENTED_SECONDS = {"AssumeRole": 3600, "AssumeRoleWithWebIdentity": 3600, "GetFederationToken": 43200}
 
 
@@ -20,6 +21,23 @@ def key(name, expires=3600):
     """Credentials that tell where they are from, as a container and an instance answer with them."""
     return {"AccessKeyId": f"ASIA{name.upper():X<16}", "SecretAccessKey": f"{name}/secret+", "Token": f"{name}/token==",
             "Expiration": in_seconds(expires)}
+
+
+def signed(url, fields, body, secret):
+    """The Authorization field that botocore gives a request with these fields, for the key and scope that it names."""
+    from botocore.auth import SigV4Auth
+    from botocore.awsrequest import AWSRequest
+    from botocore.credentials import Credentials
+
+    fields = {name.lower(): value for name, value in fields.items()}
+    scope, names = (fields["authorization"].partition(part)[2].partition(",")[0] for part in ("Credential=", "SignedHeaders="))
+    key_id, _, region, service, _ = scope.split("/")
+    request = AWSRequest("POST", url, data=body, headers={name: fields[name] for name in names.split(";")})
+    request.context["timestamp"] = fields["x-amz-date"]
+    auth = SigV4Auth(Credentials(key_id, secret), service, region)
+    signature = auth.signature(auth.string_to_sign(request, auth.canonical_request(request)), request)
+    heard = auth.signed_headers(auth.headers_to_sign(request))
+    return f"AWS4-HMAC-SHA256 Credential={auth.scope(request)}, SignedHeaders={heard}, Signature={signature}"
 
 
 class Server:
@@ -145,24 +163,9 @@ class Sts(Server):
         secret, token, arn = self.secrets[key_id]
         if fields.get("X-Amz-Security-Token") != token:
             return None, ("InvalidClientTokenId", "The security token included in the request is invalid")
-        if authorization != self.signed(fields, body, key_id, secret, region):
+        if authorization != signed(self.url + "/", fields, body, secret):
             return None, ("SignatureDoesNotMatch", "The request signature we calculated does not match the signature you provided.")
         return arn, None
-
-    def signed(self, fields, body, key_id, secret, region):
-        from botocore.auth import SigV4Auth
-        from botocore.awsrequest import AWSRequest
-        from botocore.credentials import Credentials
-
-        kept = {name: value for name, value in fields.items()
-                if name.lower() in fields["Authorization"].partition("SignedHeaders=")[2].partition(",")[0].split(";")}
-        request = AWSRequest("POST", self.url + "/", data=body, headers=kept)
-        request.context["timestamp"] = fields["X-Amz-Date"]
-        auth = SigV4Auth(Credentials(key_id, secret), "sts", region)
-        canonical = auth.canonical_request(request)
-        signature = auth.signature(auth.string_to_sign(request, canonical), request)
-        names = auth.signed_headers(auth.headers_to_sign(request))
-        return f"AWS4-HMAC-SHA256 Credential={auth.scope(request)}, SignedHeaders={names}, Signature={signature}"
 
     def session(self, operation, caller, parameters):
         seconds = int(parameters.get("DurationSeconds", DOCUMENTED_SECONDS.get(operation, 0)))
@@ -181,7 +184,7 @@ class Sts(Server):
                 return self.error(403, "AccessDenied", f"User: {caller} is not authorized to perform: sts:AssumeRole on resource: {role}")
             arn = f"arn:aws:sts::{ACCOUNT}:assumed-role/{role.rpartition('/')[2]}/{parameters['RoleSessionName']}"
         name = hashlib.sha256(json.dumps([operation, parameters], sort_keys=True).encode()).hexdigest()[:12]
-        made = key(name, seconds)
+        made = key(name, seconds) | {"Token": f"{name}/token==" * TOKEN_REPEATS}
         self.know(made["AccessKeyId"], made["SecretAccessKey"], arn, made["Token"])
         members = {"AccessKeyId": made["AccessKeyId"], "SecretAccessKey": made["SecretAccessKey"], "SessionToken": made["Token"],
                    "Expiration": made["Expiration"]}
