@@ -49,6 +49,11 @@ Result<RoleSettings> read_settings(const SharedFiles& files, const std::string& 
   return out;
 }
 
+// The source of the shared files comes later, and says what is wrong with them.
+std::unexpected<Error> unreadable() {
+  return fail(ErrorKind::not_found, "the shared AWS files cannot be read");
+}
+
 Result<unsigned> parse_duration(std::string_view text) {
   if (text.empty()) return 0U;
   unsigned value = 0;
@@ -80,7 +85,9 @@ class WebIdentitySource final : public CredentialSource {
   std::string name() const override { return "a web identity"; }
 
   Result<Credentials> load() override {
-    auto settings = TRY(read_settings(files_, asked_.empty() ? files_.profile() : asked_));
+    auto read = read_settings(files_, asked_.empty() ? files_.profile() : asked_);
+    if (!read) return unreadable();
+    auto settings = *std::move(read);
     if (asked_.empty()) prefer_environment(settings);
     if (settings.token_file.empty()) return fail(ErrorKind::not_found, "there is no token");
     if (settings.role.empty())
@@ -120,7 +127,9 @@ class RoleSource final : public CredentialSource {
   Result<Credentials> load() override {
     visited_.clear();
     auto profile = files_.profile();
-    auto settings = TRY(read_settings(files_, profile));
+    auto read = read_settings(files_, profile);
+    if (!read) return unreadable();
+    auto settings = *std::move(read);
     if (!is_role(settings)) return fail(ErrorKind::not_found, "it has none");
     auto out = TRY(assume(profile, settings));
     if (around_.scope != nullptr) around_.scope->applied = true;
