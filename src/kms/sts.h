@@ -14,7 +14,7 @@ struct RoleRequest {
   std::string session_name;
   std::string external_id;  // may be empty
   unsigned seconds = 0;     // 0: the service's own, an hour
-  std::string policy = {};  // JSON; empty: all that the role may do
+  std::string policy;       // JSON; empty: all that the role may do
 };
 
 class Sts {
