@@ -35,7 +35,7 @@ struct Input {
   using pointer = const WipedChar*;
   using reference = WipedChar;
 
-  const char* at = nullptr;
+  std::string_view::const_iterator at{};
   WipedChar operator*() const { return static_cast<WipedChar>(*at); }
   Input& operator++() {
     ++at;
@@ -109,7 +109,7 @@ class Builder {
 Result<Json> parse_json(std::string_view text) {
   try {
     Builder builder;
-    if (!Json::sax_parse(Input{text.data()}, Input{text.data() + text.size()}, &builder))
+    if (!Json::sax_parse(Input{text.begin()}, Input{text.end()}, &builder))
       return fail(ErrorKind::invalid, "JSON: {}", builder.why());
     return builder.take();
   } catch (const std::exception&) {
