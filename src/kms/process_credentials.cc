@@ -19,6 +19,7 @@ constexpr int kNotStarted = 127;
 // Standard input and error stay the person's: it may ask for a code, and say why it fails.
 int execute(const std::vector<std::string>& words, int out) {
   std::vector<char*> raw;
+  raw.reserve(words.size() + 1);
   for (const auto& word : words) raw.push_back(const_cast<char*>(word.c_str()));
   raw.push_back(nullptr);
   ::signal(SIGPIPE, SIG_DFL);
