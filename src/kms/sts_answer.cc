@@ -60,7 +60,7 @@ Result<JsonString> text_of(std::string_view raw) {
     raw.remove_prefix(plain.size());
     if (raw.empty()) break;
     auto end = raw.find(';');
-    if (end > kMaxReference) return malformed("an open reference");
+    if (end > kMaxReference) return malformed("an open reference");  // npos included
     out += TRY(resolve(raw.substr(1, end - 1)));
     raw.remove_prefix(end + 1);
   }
