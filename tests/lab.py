@@ -54,6 +54,7 @@ class Lab:
 
     def environment(self, who):
         env = {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "HOME": str(self.root / who), "LC_ALL": "C.UTF-8"}
+        env |= {"AWS_EC2_METADATA_DISABLED": "true"}  # nothing is asked outside this machine
         env |= {"CLOISTER_HOME": str(self.root / who / "cloister")}
         env |= {"CLOISTER_STATE": str(self.root / "state"), "CLOISTER_RUN": str(self.root / "run")}
         credentials = self.kms / ("owner.env" if who == "owner" else "user.env")

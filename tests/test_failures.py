@@ -6,6 +6,7 @@ import os
 import pty
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -323,6 +324,22 @@ def test_kms_and_credentials(lab, folder, fake):
     lab.ok("user", "proxy", "-s", "kms")
     check("credentials-wrong", run(lab, "user", "run", *PROBE, env={"AWS_SECRET_ACCESS_KEY": "x" * 40}))
     assert run(lab, "user", "run", *PROBE).returncode == 0
+
+
+@rows("credentials-past", "credentials-sign-on", "credentials-code", "credentials-process", "credentials-hop", "credentials-scope")
+def test_credentials_of_other_sources(lab, folder):
+    none = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    config = lab.root / "config"
+    config.write_text("[profile work]\nsso_session = x\n[profile boss]\nrole_arn = r\nsource_profile = work\nmfa_serial = m\n"
+                      "[profile tool]\ncredential_process = /bin/false --key hush\n")
+    for row, profile in (("credentials-sign-on", "work"), ("credentials-code", "boss"), ("credentials-process", "tool")):
+        check(row, run(lab, "user", "run", *PROBE, drop=none, env={"AWS_CONFIG_FILE": str(config), "AWS_PROFILE": profile}))
+    check("credentials-past", run(lab, "user", "run", *PROBE, env={"AWS_CREDENTIAL_EXPIRATION": "2020-01-01T00:00:00Z"}))
+    check("credentials-scope", run(lab, "user", "run", "--credentials", "scoped", *PROBE))
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        place = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        check("credentials-hop", run(lab, "user", "run", *PROBE, drop=none, env={"AWS_EC2_METADATA_DISABLED": "false",
+                                                                                 "AWS_EC2_METADATA_SERVICE_ENDPOINT": place}))
 
 
 @rows("proxy-none", "kms-down-run", "kms-down-encrypt", "proxy-twice")

@@ -55,7 +55,7 @@ Result<kms::Client> Context::kms_client(const std::string& region) const {
                         .context("certificate authorities"));
   auto trusted = TRY(crypto::Certificate::list_from_pem(bundle).context("certificate authorities"));
   auto service = TRY(kms_service(environment, region));
-  auto chain = kms::default_chain(environment);
+  auto chain = kms::default_chain(surroundings());
   kms::ClientConfig config{
       .connect = connector(service.tls, std::move(trusted)),
       .host = service.host,

@@ -6,6 +6,7 @@
 #include "host/paths.h"
 #include "host/session.h"
 #include "kms/client.h"
+#include "kms/sources.h"
 #include "sys/clock.h"
 
 namespace cloister::cli {
@@ -15,6 +16,9 @@ struct Context {
   host::Environment environment;
   sys::SystemClock clock;
   bool terminal = false;  // standard output is one
+
+  // Where the person's AWS credentials are looked for.
+  kms::Surroundings surroundings() const { return {environment, kms::system_dial(environment), clock}; }
 
   // A client of KMS with the caller's credentials: at AWS_ENDPOINT_URL_KMS where it is set, verified against
   // AWS_CA_BUNDLE; at AWS's own endpoint for the region and against the system's authorities else.

@@ -21,7 +21,7 @@ bool exists(const char* path) {
 
 std::vector<Finding> examine(const Context& context) {
   auto has = [&](std::string_view name) { return context.environment(name).has_value(); };
-  auto chain = kms::default_chain(context.environment);
+  auto chain = kms::default_chain(context.surroundings());
   return {
       {::geteuid() == 0, "root, for building the walls of jobs", "run as root, or with sudo -E"},
       {exists("/dev/fuse"), "/dev/fuse, for the shared folder", "modprobe fuse"},

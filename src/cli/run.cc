@@ -7,11 +7,12 @@
 #include <thread>
 
 #include "base/log.h"
+#include "cli/job_credentials.h"
 #include "cli/verbs.h"
 #include "host/job_client.h"
 #include "host/known_signers.h"
 #include "host/mounts.h"
-#include "host/words.h"
+#include "kms/words.h"
 #include "sys/file.h"
 
 namespace cloister::cli {
@@ -34,6 +35,7 @@ struct Options {
   std::vector<std::string> allow_writes;
   std::string diagnostics;
   std::uint64_t grace = 0;
+  CredentialWish credentials;
   bool verbose = false;
 };
 
@@ -74,6 +76,7 @@ Result<std::vector<crypto::Sha256>> pinned_signers(const Context& context, const
 // What the command line says; what it says wrong is a usage error.
 Result<host::JobRequest> make_request(Options& options) {
   TRY(take_operands(options));
+  TRY(options.credentials.check());
   if (options.file.empty() || options.script.empty()) {
     return fail(ErrorKind::invalid, "which package and which of its scripts? give -f FILE -s SCRIPT");
   }
@@ -85,7 +88,7 @@ Result<host::JobRequest> make_request(Options& options) {
                            .diagnostics = !options.diagnostics.empty(),
                            .grace = options.grace};
   request.arguments =
-      options.operands.empty() ? TRY(host::split_words(options.arguments).context("-a")) : options.operands;
+      options.operands.empty() ? TRY(kms::split_words(options.arguments).context("-a")) : options.operands;
   return request;
 }
 
@@ -200,8 +203,7 @@ Result<int> run(const Context& context, Options& options) {
   auto request = *std::move(made);
   request.signers = TRY(pinned_signers(context, options));
   auto enclave = TRY(host::read_record(context.paths, options.name));
-  auto chain = kms::default_chain(context.environment);
-  auto credentials = TRY(chain.load());
+  auto credentials = TRY(job_credentials(context, options.credentials, enclave.name, request.package));
   request.endpoint = TRY(kms::find_endpoint_variant(context.environment));
   Canceller::block_signals();
   std::function<Result<host::Session>()> open = [&] { return context.open_session(enclave, options.image); };
@@ -231,6 +233,11 @@ void add_run(CommandLine& line, const Context& context) {
             "write what only the application's owner can read of a failure to this file")
       .number("--grace", options->grace,
               "seconds that the job goes on when this command or its connection is gone (default 60)")
+      .text("--credentials", options->credentials.mode,
+            "what the enclave gets: scoped (a session that may only decrypt with the package's key, or "
+            "nothing) "
+            "or as-is (default: scoped where it can be had)")
+      .text("--sts-role", options->credentials.role, "the role whose session it gets (ARN)")
       .text("--image", options->image,
             "measurements (JSON) that the enclave must have (default: those noted at `up`)")
       .flag("-v,--verbose", options->verbose, "say what happens meanwhile")

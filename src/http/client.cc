@@ -87,8 +87,7 @@ Result<ResponseHead> Client::Buffer::begin(sys::Stream& stream, const Request& r
   usable = false;
   // Bytes before the question are an answer to nothing, and would pass for the answer to this one.
   if (!input.buffered().empty()) return fail(ErrorKind::corrupt, "the server sent an answer to no request");
-  wire.reserve(wire.size() + request.body.size());
-  wire += request.body;
+  wire += request.body;  // there is room for it
   auto sent = stream.write_all(as_bytes(wire));
   wipe(wire);
   // A server may answer and close before it has read everything (413): its answer says more than a broken

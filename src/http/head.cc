@@ -5,6 +5,7 @@
 #include <boost/beast/http/empty_body.hpp>
 #include <boost/beast/http/parser.hpp>
 #include <charconv>
+#include <cstring>
 
 namespace cloister::http {
 
@@ -13,6 +14,7 @@ namespace beast = boost::beast::http;
 namespace {
 
 constexpr std::size_t kMaxLengthDigits = 18;  // decimal digits of Content-Length: fits 64 bits
+constexpr std::size_t kOtherHeadBytes = 128;  // of a request: spaces, version, Host and Content-Length
 
 char lower(char c) {
   return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
@@ -144,8 +146,13 @@ bool has_no_body(int status, std::string_view method) {
   return method == "HEAD" || status / 100 == 1 || status == 204 || status == 304;
 }
 
-Result<std::string> format_fields(const Fields& fields) {
-  std::string out;
+std::size_t size_of(const Fields& fields) {
+  std::size_t size = 0;
+  for (const auto& [name, value] : fields.all()) size += name.size() + value.size() + std::strlen(": \r\n");
+  return size;
+}
+
+Status append_fields(std::string& out, const Fields& fields) {
   for (const auto& [name, value] : fields.all()) {
     if (!is_token(name)) return fail(ErrorKind::invalid, "a field name is not a token");
     if (!is_field_value(value)) return fail(ErrorKind::invalid, "field {} has control characters", name);
@@ -153,9 +160,9 @@ Result<std::string> format_fields(const Fields& fields) {
         equal_ignoring_case(name, "Connection")) {
       continue;
     }
-    out += fmt::format("{}: {}\r\n", name, value);
+    out.append(name).append(": ").append(value).append("\r\n");
   }
-  return out;
+  return {};
 }
 
 }  // namespace
@@ -211,17 +218,22 @@ Taken<ResponseHead> parse_response_head(std::string_view head, std::string_view 
 Result<std::string> format_request_head(const Request& request, std::string_view host) {
   if (!is_token(request.method)) return fail(ErrorKind::invalid, "the method is not a token");
   if (!is_target(request.target)) return fail(ErrorKind::invalid, "malformed request target");
-  auto out = fmt::format("{} {} HTTP/1.1\r\n", request.method, request.target);
+  // Room for all of it, body included: fields carry credentials, and a string that grows leaves copies.
+  std::string out;
+  out.reserve(request.method.size() + request.target.size() + host.size() + size_of(request.fields) +
+              request.body.size() + kOtherHeadBytes);
+  out.append(request.method).append(" ").append(request.target).append(" HTTP/1.1\r\n");
   if (request.fields.get("Host").empty()) {
     Fields own;
     own.set("Host", host);
-    out += TRY(format_fields(own));
+    TRY(append_fields(out, own));
   }
-  out += TRY(format_fields(request.fields));
+  TRY(append_fields(out, request.fields));
   bool may_have_body = request.method == "POST" || request.method == "PUT" || request.method == "PATCH";
   if (!request.body.empty() || may_have_body)
     out += fmt::format("Content-Length: {}\r\n", request.body.size());
-  return out + "\r\n";
+  out += "\r\n";
+  return out;
 }
 
 Result<std::string> format_response_head(const Response& response, Framing framing, bool keep) {
@@ -230,7 +242,7 @@ Result<std::string> format_response_head(const Response& response, Framing frami
   }
   auto reason = view(beast::obsolete_reason(static_cast<beast::status>(response.status)));
   auto out = fmt::format("HTTP/1.1 {} {}\r\n", response.status, reason);
-  out += TRY(format_fields(response.fields));
+  TRY(append_fields(out, response.fields));
   if (framing.kind == Framing::Kind::length) out += fmt::format("Content-Length: {}\r\n", framing.length);
   if (framing.kind == Framing::Kind::chunked) out += "Transfer-Encoding: chunked\r\n";
   if (!keep) out += "Connection: close\r\n";

@@ -55,6 +55,7 @@ Taken<RequestHead> parse_request_head(std::string_view head);
 // method: of the request that is answered; it decides whether there is a body.
 Taken<ResponseHead> parse_response_head(std::string_view head, std::string_view method);
 
+// A request's has room for its body behind it, so that appending that leaves no copy.
 // Framing fields and Connection come from here; those in `fields` are left out. invalid: a name or value that
 // would not arrive as what it is (line breaks, controls).
 Result<std::string> format_request_head(const Request& request, std::string_view host);

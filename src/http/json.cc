@@ -1,11 +1,49 @@
 #include "http/json.h"
 
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <vector>
 
 namespace cloister::http {
 
+// The parser keeps the text of the token it is at in a std::vector of the input's character type, with
+// std::allocator. A character type of our own lets that allocator wipe what it frees.
+enum class WipedChar : unsigned char {};
+
+}  // namespace cloister::http
+
+template <>
+struct std::allocator<cloister::http::WipedChar> {
+  using value_type = cloister::http::WipedChar;
+  value_type* allocate(std::size_t count) { return static_cast<value_type*>(::operator new(count)); }
+  void deallocate(value_type* memory, std::size_t count) {
+    ::explicit_bzero(static_cast<void*>(memory), count);
+    ::operator delete(memory);
+  }
+  bool operator==(const allocator&) const = default;
+};
+
+namespace cloister::http {
+
 namespace {
+
+// Goes over text as WipedChar.
+struct Input {
+  using iterator_category = std::forward_iterator_tag;
+  using value_type = WipedChar;
+  using difference_type = std::ptrdiff_t;
+  using pointer = const WipedChar*;
+  using reference = WipedChar;
+
+  std::string_view::const_iterator at{};
+  WipedChar operator*() const { return static_cast<WipedChar>(*at); }
+  Input& operator++() {
+    ++at;
+    return *this;
+  }
+  Input operator++(int) { return {at++}; }
+  bool operator==(const Input&) const = default;
+};
 
 // Builds the value from the parser's events; returning false stops the parser.
 class Builder {
@@ -71,7 +109,8 @@ class Builder {
 Result<Json> parse_json(std::string_view text) {
   try {
     Builder builder;
-    if (!Json::sax_parse(text, &builder)) return fail(ErrorKind::invalid, "JSON: {}", builder.why());
+    if (!Json::sax_parse(Input{text.begin()}, Input{text.end()}, &builder))
+      return fail(ErrorKind::invalid, "JSON: {}", builder.why());
     return builder.take();
   } catch (const std::exception&) {
     return fail(ErrorKind::invalid, "JSON: refused by the parser");

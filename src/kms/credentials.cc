@@ -1,10 +1,12 @@
 #include "kms/credentials.h"
 
+#include <algorithm>
 #include <cstdlib>
 
 #include "base/log.h"
 #include "kms/arn.h"
 #include "kms/profile.h"
+#include "kms/times.h"
 
 namespace cloister::kms {
 
@@ -31,7 +33,10 @@ class EnvironmentSource final : public CredentialSource {
       Error error(ErrorKind::invalid, "only one of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY is set");
       return std::unexpected(std::move(error).with_hint("set both, or neither to use the shared AWS files"));
     }
-    return Credentials{std::move(id), *std::move(secret), secret_from(environment_("AWS_SESSION_TOKEN"))};
+    Credentials out{std::move(id), *std::move(secret), secret_from(environment_("AWS_SESSION_TOKEN"))};
+    if (auto until = environment_("AWS_CREDENTIAL_EXPIRATION").value_or(""); !until.empty())
+      out.expires = TRY(parse_iso_time(until).context("AWS_CREDENTIAL_EXPIRATION"));
+    return out;
   }
 
  private:
@@ -39,60 +44,69 @@ class EnvironmentSource final : public CredentialSource {
 };
 
 // The settings of a profile that credentials are made of.
-struct ProfileSettings {
+struct ProfileKeys {
   std::string id;
   Secret secret;
   Secret token;
-  std::string elsewhere;  // a setting that says credentials come from a mechanism this program lacks
+  bool sign_on = false;
 
   // The first file wins.
   void take(std::string_view key, std::string_view value) {
     if (key == "aws_access_key_id" && id.empty()) id = value;
     if (key == "aws_secret_access_key" && secret.empty()) secret = Secret(as_bytes(value));
     if (key == "aws_session_token" && token.empty()) token = Secret(as_bytes(value));
-    bool foreign =
-        key == "role_arn" || key == "credential_process" || key == "sso_session" || key == "sso_start_url";
-    if (foreign) elsewhere = key;
+    if (key == "sso_session" || key == "sso_start_url") sign_on = true;
   }
 };
 
+// A sign-on has a browser and a cache of tokens of its own: the AWS CLI's business.
+std::unexpected<Error> needs_sign_on(std::string_view profile) {
+  Error error(ErrorKind::invalid,
+              fmt::format("profile '{}' signs on (sso_session), which is not supported", profile));
+  return std::unexpected(std::move(error).with_hint(
+      fmt::format("eval \"$(aws configure export-credentials --profile {} --format env)\"", profile)));
+}
+
 class SharedFileSource final : public CredentialSource {
  public:
-  explicit SharedFileSource(Environment environment) : files_(std::move(environment)) {}
+  SharedFileSource(Environment environment, std::string profile)
+      : files_(std::move(environment)), asked_(std::move(profile)) {}
   std::string name() const override { return "the shared AWS files"; }
 
   Result<Credentials> load() override {
-    ProfileSettings found;
-    auto there = TRY(files_.visit([&](auto key, auto value) { found.take(key, value); }));
-    auto profile = escape_controls(files_.profile());
-    if (!there && files_.profile_was_named()) {
+    auto section = asked_.empty() ? files_.profile() : asked_;
+    ProfileKeys found;
+    auto there = TRY(files_.visit(section, [&](auto key, auto value) { found.take(key, value); }));
+    auto profile = escape_controls(section);
+    if (!there && (!asked_.empty() || files_.profile_was_named()))
       return fail(ErrorKind::invalid, "profile '{}' is not in the shared AWS files", profile);
+    if (found.id.empty() && found.secret.empty()) {
+      if (found.sign_on) return needs_sign_on(profile);
+      return fail(ErrorKind::not_found, "profile '{}' has no credentials", profile);
     }
-    if (found.id.empty() && found.secret.empty()) return absent(found, profile);
-    if (found.id.empty() || found.secret.empty()) {
+    if (found.id.empty() || found.secret.empty())
       return fail(ErrorKind::invalid, "profile '{}' has only half of a key", profile);
-    }
     Credentials out{std::move(found.id), std::move(found.secret), std::nullopt};
     if (!found.token.empty()) out.session_token = std::move(found.token);
     return out;
   }
 
  private:
-  static std::unexpected<Error> absent(const ProfileSettings& found, std::string_view profile) {
-    if (found.elsewhere.empty())
-      return fail(ErrorKind::not_found, "profile '{}' has no credentials", profile);
-    Error error(ErrorKind::invalid,
-                fmt::format("profile '{}' uses {}, which is not supported", profile, found.elsewhere));
-    return std::unexpected(std::move(error).with_hint(
-        fmt::format("eval \"$(aws configure export-credentials --profile {} --format env)\"", profile)));
-  }
   SharedFiles files_;
+  std::string asked_;
 };
+
+Status refuse_expired(const Credentials& credentials, const sys::Clock& clock) {
+  if (!credentials.expires || *credentials.expires > clock.now()) return {};
+  Error error(ErrorKind::denied, fmt::format("they expired at {}", format_iso_time(*credentials.expires)));
+  return std::unexpected(std::move(error).with_hint(
+      "get new ones the way you got these; if the time is in the future, set this machine's clock"));
+}
 
 }  // namespace
 
 Credentials Credentials::copy() const {
-  Credentials out{access_key_id, secret_access_key.copy(), std::nullopt};
+  Credentials out{access_key_id, secret_access_key.copy(), std::nullopt, expires};
   if (session_token) out.session_token = session_token->copy();
   return out;
 }
@@ -104,12 +118,19 @@ Environment process_environment() {
   };
 }
 
+bool is_true(const Environment& environment, std::string_view name) {
+  auto value = environment(name).value_or("");
+  std::ranges::transform(value, value.begin(),
+                         [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
+  return value == "true";
+}
+
 std::unique_ptr<CredentialSource> from_environment(Environment environment) {
   return std::make_unique<EnvironmentSource>(std::move(environment));
 }
 
-std::unique_ptr<CredentialSource> from_shared_files(Environment environment) {
-  return std::make_unique<SharedFileSource>(std::move(environment));
+std::unique_ptr<CredentialSource> from_shared_files(Environment environment, std::string profile) {
+  return std::make_unique<SharedFileSource>(std::move(environment), std::move(profile));
 }
 
 std::string CredentialChain::name() const {
@@ -121,20 +142,14 @@ std::string CredentialChain::name() const {
 Result<Credentials> CredentialChain::load() {
   for (const auto& source : sources_) {
     auto loaded = source->load();
-    if (loaded || loaded.error().kind() != ErrorKind::not_found) {
-      return std::move(loaded).context("AWS credentials from " + source->name());
-    }
+    if (!loaded && loaded.error().kind() == ErrorKind::not_found) continue;
+    auto what = "AWS credentials from " + source->name();
+    if (loaded && clock_ != nullptr) TRY(refuse_expired(*loaded, *clock_).context(what));
+    return std::move(loaded).context(what);
   }
   Error error(ErrorKind::not_found, fmt::format("no AWS credentials in {}", name()));
   return std::unexpected(
       std::move(error).with_hint("set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run `aws configure`"));
-}
-
-CredentialChain default_chain(const Environment& environment) {
-  CredentialChain chain;
-  chain.add(from_environment(environment));
-  chain.add(from_shared_files(environment));
-  return chain;
 }
 
 Result<std::string> find_region(const Environment& environment) {

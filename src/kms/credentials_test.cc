@@ -8,12 +8,15 @@
 #include <map>
 
 #include "kms/profile.h"
+#include "kms/sources.h"
 #include "sys/file.h"
 
 namespace cloister::kms {
 namespace {
 
 using testing::HasSubstr;
+
+constexpr sys::UnixMillis kNow = 1'800'000'000'000;  // 2027-01-15T08:00:00Z
 
 class CredentialsTest : public testing::Test {
  protected:
@@ -35,8 +38,17 @@ class CredentialsTest : public testing::Test {
   void write(const std::string& path, std::string_view text) {
     ASSERT_TRUE(sys::write_file_atomic(home_ + "/" + path, as_bytes(text)));
   }
-  Result<Credentials> load() { return default_chain(environment()).load(); }
+  // A machine with no network.
+  Surroundings surroundings() const {
+    return {environment(),
+            [](const ServiceUrl&, sys::Deadline) -> Result<std::unique_ptr<sys::Stream>> {
+              return fail(ErrorKind::unavailable, "no route");
+            },
+            clock_};
+  }
+  Result<Credentials> load() { return default_chain(surroundings()).load(); }
 
+  sys::FixedClock clock_{kNow};
   std::string home_;
   std::map<std::string, std::string> variables_;
 };
@@ -49,7 +61,9 @@ TEST_F(CredentialsTest, NoneAnywhere) {
   auto loaded = load();
   ASSERT_FALSE(loaded);
   EXPECT_EQ(loaded.error().kind(), ErrorKind::not_found);
-  EXPECT_THAT(loaded.error().message(), HasSubstr("the environment, the shared AWS files"));
+  EXPECT_THAT(loaded.error().message(),
+              HasSubstr("the environment, the profile's role, a web identity, the shared AWS files, "
+                        "credential_process, the container, the EC2 instance"));
   EXPECT_FALSE(loaded.error().hint().empty());
 }
 
@@ -148,13 +162,30 @@ TEST_F(CredentialsTest, ErrorsHoldNoSecret) {
   EXPECT_EQ(loaded.error().message().find("hush"), std::string::npos);
 }
 
+TEST_F(CredentialsTest, RefusesWhatHasExpired) {
+  variables_["AWS_ACCESS_KEY_ID"] = "ENV";
+  variables_["AWS_SECRET_ACCESS_KEY"] = "envsecret";
+  variables_["AWS_CREDENTIAL_EXPIRATION"] = "2027-01-15T08:00:01Z";
+  EXPECT_TRUE(load());
+  for (const char* past : {"2027-01-15T08:00:00Z", "2027-01-15T09:30:00.123+01:30", "2020-01-01T00:00:00Z"}) {
+    variables_["AWS_CREDENTIAL_EXPIRATION"] = past;
+    auto loaded = load();
+    ASSERT_FALSE(loaded) << past;
+    EXPECT_EQ(loaded.error().kind(), ErrorKind::denied);
+    EXPECT_THAT(loaded.error().message(), HasSubstr("the environment: they expired at 20"));
+    EXPECT_FALSE(loaded.error().hint().empty());
+  }
+  variables_["AWS_CREDENTIAL_EXPIRATION"] = "soon";
+  EXPECT_EQ(load().error().kind(), ErrorKind::invalid);
+}
+
 TEST_F(CredentialsTest, TheChainIsExtensible) {
   class Fixed final : public CredentialSource {
    public:
     std::string name() const override { return "a test"; }
     Result<Credentials> load() override { return Credentials{"FIXED", Secret(as_bytes("s")), std::nullopt}; }
   };
-  auto chain = default_chain(environment());
+  auto chain = default_chain(surroundings());
   chain.add(std::make_unique<Fixed>());
   EXPECT_EQ(chain.load()->access_key_id, "FIXED");
 }

@@ -93,16 +93,18 @@ std::string SharedFiles::profile() const {
   return named.empty() ? "default" : named;
 }
 
+std::string SharedFiles::expand(const std::string& path) const {
+  return path.starts_with("~/") ? environment_("HOME").value_or("") + path.substr(1) : path;
+}
+
 std::string SharedFiles::path(std::string_view variable, std::string_view below_home) const {
   auto named = environment_(variable).value_or("");
+  if (!named.empty()) return expand(named);
   auto home = environment_("HOME").value_or("");
-  if (named.starts_with("~/")) return home + named.substr(1);
-  if (!named.empty()) return named;
   return home.empty() ? std::string() : fmt::format("{}/{}", home, below_home);
 }
 
-Result<bool> SharedFiles::visit(const VisitSetting& visit) const {
-  auto name = profile();
+Result<bool> SharedFiles::visit(const std::string& name, const VisitSetting& visit) const {
   auto config_section = name == "default" ? name : "profile " + name;
   bool found = false;
   if (auto file = path("AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials"); !file.empty()) {

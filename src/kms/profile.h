@@ -1,4 +1,4 @@
-// One profile of the shared AWS configuration files. Internal to the room.
+// The profiles of the shared AWS configuration files. Internal to the room.
 #pragma once
 
 #include <functional>
@@ -22,7 +22,10 @@ class SharedFiles {
   bool profile_was_named() const;
   // Visits the profile in both files, credentials first. false: neither has it. Errors: a file is there but
   // unreadable.
-  Result<bool> visit(const VisitSetting& visit) const;
+  Result<bool> visit(const VisitSetting& visit) const { return this->visit(profile(), visit); }
+  Result<bool> visit(const std::string& name, const VisitSetting& visit) const;
+  // A path in a setting or a variable: ~/ is the home directory.
+  std::string expand(const std::string& path) const;
 
  private:
   std::string path(std::string_view variable, std::string_view below_home) const;

@@ -3,12 +3,16 @@
 #include <algorithm>
 #include <set>
 
+#include "base/secret.h"
 #include "crypto/digest.h"
+#include "http/json.h"
 #include "kms/times.h"
 
 namespace cloister::kms {
 
 namespace {
+
+using http::JsonString;  // wipes itself
 
 constexpr std::string_view kTerminator = "aws4_request";
 constexpr std::size_t kMaxSignedHeaders = 64;
@@ -100,8 +104,8 @@ std::string canonical_query(std::string_view target) {
 }
 
 // Outer white space goes, inner runs become one space.
-std::string squeeze(std::string_view value) {
-  std::string out;
+JsonString squeeze(std::string_view value) {
+  JsonString out;
   bool gap = false;
   for (char c : value) {
     if (c == ' ' || c == '\t') {
@@ -116,8 +120,8 @@ std::string squeeze(std::string_view value) {
 }
 
 // All values of a field, joined; nothing if it is absent.
-std::optional<std::string> canonical_value(const http::Fields& fields, std::string_view lowercase_name) {
-  std::optional<std::string> out;
+std::optional<JsonString> canonical_value(const http::Fields& fields, std::string_view lowercase_name) {
+  std::optional<JsonString> out;
   for (const auto& [name, value] : fields.all()) {
     if (lowercase(name) != lowercase_name) continue;
     out = out ? *out + "," + squeeze(value) : squeeze(value);
@@ -158,7 +162,9 @@ Secret signing_key(ByteView secret_access_key, const SigningScope& scope) {
 
 std::string signature(const http::Request& request, const std::vector<std::string>& signed_headers,
                       const SigningScope& scope, std::string_view amz_date, ByteView secret_access_key) {
-  auto digest = crypto::sha256(as_bytes(canonical_request(request, signed_headers)));
+  auto canonical = canonical_request(request, signed_headers);
+  auto digest = crypto::sha256(as_bytes(canonical));
+  wipe(canonical);
   auto to_sign =
       fmt::format("{}\n{}\n{}\n{}", kSigningAlgorithm, amz_date, scope.to_string(), to_hex(digest));
   auto key = signing_key(secret_access_key, scope);
@@ -172,13 +178,20 @@ std::string SigningScope::to_string() const {
 }
 
 std::string canonical_request(const http::Request& request, const std::vector<std::string>& signed_headers) {
-  std::string headers;
+  // The session token is among the fields.
+  JsonString headers;
   for (const auto& name : signed_headers) {
-    headers += fmt::format("{}:{}\n", name, canonical_value(request.fields, name).value_or(""));
+    headers.append(name).append(":");
+    if (auto value = canonical_value(request.fields, name)) headers.append(*value);
+    headers.append("\n");
   }
-  return fmt::format("{}\n{}\n{}\n{}\n{}\n{}", request.method, canonical_path(request.path()),
-                     canonical_query(request.target), headers, join(signed_headers),
-                     to_hex(crypto::sha256(as_bytes(request.body))));
+  auto before = fmt::format("{}\n{}\n{}\n", request.method, canonical_path(request.path()),
+                            canonical_query(request.target));
+  auto after = fmt::format("\n{}\n{}", join(signed_headers), to_hex(crypto::sha256(as_bytes(request.body))));
+  std::string out;
+  out.reserve(before.size() + headers.size() + after.size());
+  out.append(before).append(headers).append(after);
+  return out;
 }
 
 Status sign(http::Request& request, const Credentials& credentials, std::string_view region,

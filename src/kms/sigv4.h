@@ -21,7 +21,8 @@ struct SigningScope {
   std::string to_string() const;  // date/region/service/aws4_request
 };
 
-// signed_headers: lower case, sorted. The payload's hash is that of request.body.
+// signed_headers: lower case, sorted. The payload's hash is that of request.body. A session token is in it:
+// for the caller to wipe.
 std::string canonical_request(const http::Request& request, const std::vector<std::string>& signed_headers);
 
 // Sets X-Amz-Date, X-Amz-Security-Token (with temporary credentials) and Authorization. Signs Host, which

@@ -95,4 +95,31 @@ Result<sys::UnixMillis> parse_http_date(std::string_view text) {
                       number(text.substr(17, 2)), number(text.substr(20, 2)), number(text.substr(23, 2))});
 }
 
+std::string format_iso_time(sys::UnixMillis at) {
+  auto t = civil_from(at);
+  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z", t.year, t.month, t.day, t.hour, t.minute,
+                     t.second);
+}
+
+Result<sys::UnixMillis> parse_iso_time(std::string_view text) {
+  constexpr std::string_view kPattern = "0000-00-00T00:00:00";
+  constexpr std::string_view kOffset = "?00:00";
+  auto moment = text.substr(0, kPattern.size());
+  auto zone = text.substr(moment.size());
+  if (zone.starts_with('.')) {
+    auto end = zone.find_first_not_of("0123456789", 1);
+    if (end == 1) return fail(ErrorKind::invalid, "not a time in the form YYYY-MM-DDThh:mm:ssZ");
+    zone.remove_prefix(std::min(end, zone.size()));
+  }
+  bool offset = matches(zone, kOffset) && (zone.front() == '+' || zone.front() == '-');
+  if (!matches(moment, kPattern) || (zone != "Z" && !offset))
+    return fail(ErrorKind::invalid, "not a time in the form YYYY-MM-DDThh:mm:ssZ");
+  auto local = TRY(millis_from({static_cast<int>(number(moment.substr(0, 4))), number(moment.substr(5, 2)),
+                                number(moment.substr(8, 2)), number(moment.substr(11, 2)),
+                                number(moment.substr(14, 2)), number(moment.substr(17, 2))}));
+  if (!offset) return local;
+  sys::UnixMillis east = (number(zone.substr(1, 2)) * 60 + number(zone.substr(4, 2))) * 60'000;
+  return zone.front() == '+' ? local - east : local + east;
+}
+
 }  // namespace cloister::kms

@@ -17,4 +17,8 @@ Result<sys::UnixMillis> parse_amz_date(std::string_view text);
 std::string format_http_date(sys::UnixMillis at);
 Result<sys::UnixMillis> parse_http_date(std::string_view text);
 
+// 2015-08-30T12:36:00Z (ISO 8601), of expirations; written with Z, read with a fraction or +hh:mm too.
+std::string format_iso_time(sys::UnixMillis at);
+Result<sys::UnixMillis> parse_iso_time(std::string_view text);
+
 }  // namespace cloister::kms

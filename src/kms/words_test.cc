@@ -1,8 +1,8 @@
-#include "host/words.h"
+#include "kms/words.h"
 
 #include <gtest/gtest.h>
 
-namespace cloister::host {
+namespace cloister::kms {
 namespace {
 
 using Words = std::vector<std::string>;
@@ -38,4 +38,4 @@ TEST(Words, RefusesWhatAShellWouldAskToContinue) {
 }
 
 }  // namespace
-}  // namespace cloister::host
+}  // namespace cloister::kms

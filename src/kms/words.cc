@@ -1,6 +1,6 @@
-#include "host/words.h"
+#include "kms/words.h"
 
-namespace cloister::host {
+namespace cloister::kms {
 
 namespace {
 
@@ -49,4 +49,4 @@ Result<std::vector<std::string>> split_words(std::string_view text) {
   return words;
 }
 
-}  // namespace cloister::host
+}  // namespace cloister::kms

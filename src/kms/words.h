@@ -8,9 +8,9 @@
 
 #include "base/result.h"
 
-namespace cloister::host {
+namespace cloister::kms {
 
 // invalid: an open quote, or a backslash at the end.
 Result<std::vector<std::string>> split_words(std::string_view text);
 
-}  // namespace cloister::host
+}  // namespace cloister::kms
