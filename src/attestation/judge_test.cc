@@ -97,8 +97,8 @@ TEST(Judge, NotFromLater) {
 TEST(Parent, ModulesAreNamedAsRealOnesAre) {
   auto module = Module::parse("i-020b6af9246d90e92-enc0183d09086c24190");
   ASSERT_TRUE(module.has_value());
-  EXPECT_EQ(module->instance, kInstance);
-  EXPECT_EQ(module->enclave, "enc0183d09086c24190");
+  EXPECT_EQ(module.value().instance, kInstance);
+  EXPECT_EQ(module.value().enclave, "enc0183d09086c24190");
   EXPECT_TRUE(Module::parse("i-12345678-enc0183d09086c24190").has_value());
   for (auto other : {"", "i-0", "i-020b6af9246d90e92", "i-020b6af9246d90e92-enc", "i-020b6af9246d90e9-enc01",
                      "x-enc01", "i-020B6af9246d90e92-enc01", "i-020b6af9246d90e92-enc01\n",
@@ -117,7 +117,7 @@ TEST(Parent, IsMeasuredAsDocumented) {
     auto real = SignedDocument::parse(bytes).value().document;
     auto module = Module::parse(real.module_id);
     ASSERT_TRUE(module.has_value()) << name;
-    EXPECT_EQ(real.pcrs.at(kInstancePcr), pcr_of(module->instance)) << name;
+    EXPECT_EQ(real.pcrs.at(kInstancePcr), pcr_of(module.value().instance)) << name;
   }
 }
 
