@@ -12,6 +12,7 @@ import struct
 import subprocess
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -354,6 +355,11 @@ def supervisor(lab):
         process.communicate(timeout=20)
 
 
+def started_at(pid):
+    """In clock ticks since boot, as `cloister up` notes it: the proxy ends with the enclave of its record."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+
+
 def test_variables_of_the_host_have_no_effect(lab, supervisor):
     assert environment_of(json.loads((lab.root / "run/default/enclave.json").read_text())["pid"]) == {}
     published = json.loads(lab.measure().read_text())["Measurements"]["PCR0"]
@@ -373,7 +379,7 @@ def test_variables_of_the_host_have_no_effect(lab, supervisor):
             assert one.ask("GET", "/v1/info").json()["mode"] == "simulated"
         name = directory.name
         record = json.loads((lab.root / "run/default/enclave.json").read_text())
-        record |= {"name": name, "pid": process.pid} | {key: record[key].replace("/default/", f"/{name}/") for key in ("control", "lanes", "proxy")}
+        record |= {"name": name, "pid": process.pid, "started": started_at(process.pid)} | {key: record[key].replace("/default/", f"/{name}/") for key in ("control", "lanes", "proxy")}
         (directory / "enclave.json").write_text(json.dumps(record))
         lab.ok("user", "proxy", "-s", "kms", "--name", name)
         folder = lab.sync("influenced", name)
