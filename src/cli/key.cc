@@ -167,7 +167,7 @@ Result<int> show(const Context& context, const Options& options) {
   }
   auto access = TRY(host::read_access(opened.policy));
   fmt::print("{} ({})\n", opened.key.arn, opened.key.key_state);
-  if (!access.only_attested) fmt::print("  WARNING: no statement denies decryption without attestation\n");
+  if (!access.only_attested) fmt::print("  WARNING: no statement denies decryption, and re-encryption to another key, without attestation\n");
   if (access.images.empty()) fmt::print("  no image may decrypt\n");
   for (const auto& grant : access.images) {
     fmt::print("  image {}\n", grant.pcr0);
@@ -175,6 +175,7 @@ Result<int> show(const Context& context, const Options& options) {
     show_list("packages", grant.names, "any");
     show_list("releases", grant.releases, "any");
     show_list("signers", grant.signers, "any");
+    fmt::print("    until: {}\n", grant.until.empty() ? "you revoke it" : grant.until);
   }
   return 0;
 }
