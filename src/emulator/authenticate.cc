@@ -104,7 +104,8 @@ Outcome<Holder> holder_of_session(Store& store, const std::string& access_key_id
   auto caller = TRY(to_caller(TRY(std::move(role))));
   caller.arn = session->arn();
   caller.session_started = session->started;
-  if (session->policy) caller.session_policy = TRY(Policy::parse(*session->policy, PolicyKind::identity));
+  const auto& narrowing = session->policy;
+  if (narrowing) caller.session_policy = TRY(Policy::parse(*narrowing, PolicyKind::identity));
   return Holder{std::move(caller), std::move(session->secret)};
 }
 
