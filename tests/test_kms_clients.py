@@ -1,8 +1,10 @@
 """Every operation of the embedded KMS once, through each published client: boto3, and the AWS CLI of both versions, unmodified but for
-the endpoint. The programs take a second per call, so they run side by side, and each test waits for its own."""
+the endpoint. The programs take a second per call, so they run side by side, and each test waits for its own; and of the programs only one
+manages keys, unless CLOISTER_WHOLE_TOUR is set: then all of them do everything that they know."""
 
 import concurrent.futures
 import json
+import os
 import subprocess
 
 import pytest
@@ -11,10 +13,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from kms_service import ACCOUNT, CLIENTS, HOST_ROLE, REGION, WHY_NOT, Refused, Service, find_program
 
-pytestmark = [pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT)), pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT)), pytest.mark.timeout(150 if "CLOISTER_WHOLE_TOUR" not in os.environ else 600)]
 
 PCRS = ["a" * 96, "b" * 96, "c" * 96]
-TOURED = ("boto3", "aws-1", "aws-2")  # the CLI of the backports shows only what that of bookworm cannot
+WHOLE = "CLOISTER_WHOLE_TOUR" in os.environ
+TOURED = tuple(CLIENTS) if WHOLE else ("boto3", "aws-1", "aws-2")  # that of the backports shows only what that of bookworm cannot
 
 
 def default_policy(*statements):
@@ -95,7 +98,7 @@ def tour_of_rotations(kms, arn):
 def tour(service, name, folder):
     kms = CLIENTS[name](service, "owner", folder)
     # One of the two slow clients is enough to show that programs of their kind manage keys.
-    whole = name != "aws-1"
+    whole = WHOLE or name != "aws-1"
     arn = tour_of_keys(kms if whole else CLIENTS["boto3"](service, "owner", folder), name)
     tour_of_ciphertexts(kms, name, arn)
     if whole:
