@@ -62,7 +62,8 @@ Result<kms::Client> Context::kms_client(const std::string& region) const {
       .port = service.port,
       .region = region,
       .on_notice = [](const std::string& text) { fmt::print(stderr, "cloister: {}\n", text); }};
-  return kms::Client(std::move(config), TRY(chain.load()), clock);
+  auto credentials = TRY(chain.load());
+  return kms::Client(std::move(config), std::move(credentials), clock);
 }
 
 Result<host::Session> Context::open_session(const host::EnclaveRecord& enclave,

@@ -107,6 +107,7 @@ Result<std::string> image_pcr0(const Context& context, const std::string& file) 
 Result<std::vector<std::string>> fingerprints(const Context& context, const std::vector<std::string>& given) {
   std::vector<std::string> out;
   auto known = TRY(host::KnownSigners::load(context.paths.known_signers()));
+  out.reserve(given.size());
   for (const auto& text : given) out.push_back(to_hex(TRY(known.resolve(text))));
   return out;
 }
@@ -141,6 +142,7 @@ Result<int> revoke(const Context& context, const Options& options) {
   bool some = !options.images.empty() || !options.releases.empty();
   if (options.all == some) return fail(ErrorKind::invalid, "give --image FILE, --release R, both, or --all");
   std::vector<std::string> images;
+  images.reserve(options.images.size() + 1);
   for (const auto& file : options.images) images.push_back(TRY(image_pcr0(context, file)));
   auto opened = TRY(open_key(context, options.key));
   TRY(change_policy(opened, [&](host::KeyAccess& access) -> Status {
@@ -167,7 +169,9 @@ Result<int> show(const Context& context, const Options& options) {
   }
   auto access = TRY(host::read_access(opened.policy));
   fmt::print("{} ({})\n", opened.key.arn, opened.key.key_state);
-  if (!access.only_attested) fmt::print("  WARNING: no statement denies decryption, and re-encryption to another key, without attestation\n");
+  if (!access.only_attested)
+    fmt::print(
+        "  WARNING: no statement denies decryption, and re-encryption to another key, without attestation\n");
   if (access.images.empty()) fmt::print("  no image may decrypt\n");
   for (const auto& grant : access.images) {
     fmt::print("  image {}\n", grant.pcr0);

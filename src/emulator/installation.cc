@@ -121,7 +121,8 @@ Result<Installation> Installation::open(const std::string& directory) {
   }
   auto real = TRY(absolute(directory));
   Secret master(TRY(sys::read_file(real + "/master.key", kMasterKeySize)));
-  return Installation(real, TRY(Store::open(database_path(real), std::move(master))));
+  auto store = TRY(Store::open(database_path(real), std::move(master)));
+  return Installation(real, std::move(store));
 }
 
 Result<ServerIdentity> Installation::identity() const {

@@ -208,7 +208,8 @@ Result<std::vector<Condition>> parse_conditions(const json& value) {
       return fail(ErrorKind::invalid, "{} holds no condition keys", name);
     std::set<std::string> seen;
     for (const auto& [key, values] : keys.items()) {
-      Condition condition{comparison, to_lower(key), TRY(parse_condition_values(values))};
+      auto wanted = TRY(parse_condition_values(values));
+      Condition condition{comparison, to_lower(key), std::move(wanted)};
       TRY(check_condition_key(condition.key));
       if (!seen.insert(condition.key).second)
         return fail(ErrorKind::invalid, "{} names a condition key twice", name);

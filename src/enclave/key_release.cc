@@ -42,10 +42,11 @@ Result<Released> KeyRelease::release(const VerifiedHeader& package, ByteView con
 Result<Secret> KeyRelease::data_key(const package::Header& header, const KmsAccess& access,
                                     std::string& notice) {
   auto arn = TRY(kms::KeyArn::parse(header.key_arn));
+  auto host = TRY(trust_.kms_host(header.key_arn, access.endpoint));
   auto recipient = TRY(keys_.take());
   auto document = TRY(attestation::Nsm(nsm_).attest({.public_key = recipient.public_key().spki()}));
   kms::Client client({.connect = connect_,
-                      .host = TRY(trust_.kms_host(header.key_arn, access.endpoint)),
+                      .host = host,
                       .port = kHttpsPort,
                       .region = arn.region,
                       .on_notice = [&](const std::string& text) { notice = text; }},

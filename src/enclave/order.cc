@@ -147,9 +147,10 @@ Result<PostedJob> parse_posted_job(std::string_view text) {
                     {"package", "entry", "arguments", "signers", "output", "share_output", "allow_writes",
                      "diagnostics", "grace", "use_fips_endpoint", "use_dualstack_endpoint", "credentials"}));
   PostedJob out;
-  out.kms = {.credentials = TRY(credentials_of(object)),
-             .endpoint = {.fips = TRY(flag_of(object, "use_fips_endpoint")),
-                          .dualstack = TRY(flag_of(object, "use_dualstack_endpoint"))}};
+  // One by one: a TRY that leaves in the midst of an initializer leaks what was initialized before it (GCC).
+  out.kms.credentials = TRY(credentials_of(object));
+  out.kms.endpoint.fips = TRY(flag_of(object, "use_fips_endpoint"));
+  out.kms.endpoint.dualstack = TRY(flag_of(object, "use_dualstack_endpoint"));
   out.order = std::make_unique<JobOrder>();
   out.order->id = fresh_id();
   TRY(set_order(*out.order, object));

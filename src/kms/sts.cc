@@ -71,9 +71,10 @@ void append_encoded(std::string& out, std::string_view text) {
 
 Result<Sts> Sts::find(const Surroundings& surroundings, std::string region) {
   auto named = surroundings.environment("AWS_ENDPOINT_URL_STS").value_or("");
-  if (!named.empty())
-    return Sts(surroundings, TRY(ServiceUrl::parse(named).context("AWS_ENDPOINT_URL_STS")),
-               std::move(region));
+  if (!named.empty()) {
+    auto service = TRY(ServiceUrl::parse(named).context("AWS_ENDPOINT_URL_STS"));
+    return Sts(surroundings, std::move(service), std::move(region));
+  }
   auto variant = TRY(find_endpoint_variant(surroundings.environment));
   ServiceUrl service{.host = aws_endpoint_host(region, variant, kService)};
   return Sts(surroundings, std::move(service), std::move(region));
