@@ -12,7 +12,8 @@ constexpr const char* kReachHint =
     "is it running? AWS_ENDPOINT_URL_KMS names it, AWS_REGION where that is not set";
 constexpr const char* kSystemBundle = "/etc/ssl/certs/ca-certificates.crt";
 
-std::string value_or(const host::Environment& environment, std::string_view name, std::string otherwise) {
+std::string value_or(const host::Environment& environment, std::string_view name,
+                     const std::string& otherwise) {
   auto value = environment(name);
   return value && !value->empty() ? *value : otherwise;
 }
@@ -64,7 +65,7 @@ Result<kms::Client> Context::kms_client(const std::string& region) const {
       .on_notice = [](const std::string& text) { fmt::print(stderr, "cloister: {}\n", text); }};
   auto credentials = TRY(chain.load());
   return kms::Client(std::move(config), std::move(credentials), clock);
-}
+}  // NOLINT(clang-analyzer-cplusplus.NewDeleteLeaks): what std::function holds, moved and owned
 
 Result<host::Session> Context::open_session(const host::EnclaveRecord& enclave,
                                             const std::string& image) const {
