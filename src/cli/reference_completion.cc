@@ -209,7 +209,7 @@ std::string fish_verb(const VerbFacts& verb, const std::vector<VerbFacts>& all) 
                       : "complete -c cloister -n " +
                             fish_quoted("__fish_seen_subcommand_from " + verb.path +
                                         "; and not __fish_seen_subcommand_from " + joined(verb.verbs));
-    out += unless + " -a " + name + about + "\n";
+    out += fmt::format("{} -a {}{}\n", unless, name, about);
   }
   for (const auto& option : verb.options) {
     auto values = fish_values(option);

@@ -48,9 +48,10 @@ Result<sys::UnixMillis> millis_from(const Civil& civil) {
   if (!ymd.ok() || civil.hour > 23 || civil.minute > 59 || civil.second > 60) {
     return fail(ErrorKind::invalid, "not a moment in time");
   }
-  auto seconds = std::chrono::seconds(sys_days(ymd).time_since_epoch()).count() + civil.hour * 3600 +
-                 civil.minute * 60 + civil.second;
-  return seconds * 1000;
+  std::chrono::seconds at = sys_days(ymd).time_since_epoch();
+  at += std::chrono::hours(civil.hour) + std::chrono::minutes(civil.minute) +
+        std::chrono::seconds(civil.second);
+  return at.count() * 1000;
 }
 
 // Checks `text` against a pattern in which '0' stands for a digit and '?' for anything.
@@ -118,7 +119,9 @@ Result<sys::UnixMillis> parse_iso_time(std::string_view text) {
                                 number(moment.substr(8, 2)), number(moment.substr(11, 2)),
                                 number(moment.substr(14, 2)), number(moment.substr(17, 2))}));
   if (!offset) return local;
-  sys::UnixMillis east = (number(zone.substr(1, 2)) * 60 + number(zone.substr(4, 2))) * 60'000;
+  sys::milliseconds ahead =
+      std::chrono::hours(number(zone.substr(1, 2))) + std::chrono::minutes(number(zone.substr(4, 2)));
+  sys::UnixMillis east = ahead.count();
   return zone.front() == '+' ? local - east : local + east;
 }
 

@@ -17,7 +17,8 @@ Result<std::vector<std::string>> split_words(std::string_view text) {
   char quote = 0;
   for (std::size_t i = 0; i < text.size(); ++i) {
     char c = text[i];
-    if (quote == '\'') {
+    if (quote ==
+        '\'') {  // NOLINT(bugprone-branch-clone): what ends a quote is the same, what stands in one is not
       if (c == quote)
         quote = 0;
       else
