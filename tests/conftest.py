@@ -1,5 +1,6 @@
 """What all end-to-end tests share: the programs under test, short directories, and a limit on time."""
 
+import json
 import os
 import shutil
 import signal
@@ -57,6 +58,17 @@ def probe(lab, repository):
 def second(lab, probe):
     """Another mount of the folder that `probe` is."""
     return lab.sync("second")
+
+
+@pytest.fixture(scope="module")
+def data(repository):
+    """Real attestation documents; what an independent reader makes of them is `facts`."""
+    return repository / "tests/data/attestation"
+
+
+@pytest.fixture(scope="module")
+def facts(data):
+    return json.loads((data / "expected.json").read_text())
 
 
 @pytest.fixture

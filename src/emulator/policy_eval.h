@@ -20,7 +20,7 @@ struct Caller {
   std::string principal_arn;  // the user or the role itself
   std::string account;
   std::optional<Policy> identity_policy;
-  std::optional<Policy> session_policy;            // what this session was narrowed to when it was made
+  std::optional<Policy> session_policy;            // of temporary credentials: what narrows them, if anything
   std::optional<sys::UnixMillis> session_started;  // absent: long-lived credentials
 };
 

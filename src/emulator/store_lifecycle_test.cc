@@ -6,7 +6,7 @@
 #include <iterator>
 
 #include "crypto/digest.h"
-#include "emulator/store.h"
+#include "emulator/store_fixture.h"
 #include "emulator/wrapping.h"
 
 namespace cloister::emulator {
@@ -14,25 +14,10 @@ namespace {
 
 constexpr sys::UnixMillis kDay = 24 * 60 * 60 * 1000;
 
-class StoreLifecycleTest : public testing::Test {
+class StoreLifecycleTest : public StoreFiles {
  protected:
-  StoreLifecycleTest() {
-    std::string pattern = testing::TempDir() + "store-XXXXXX";
-    directory_ = ::mkdtemp(pattern.data());
-    path_ = directory_ + "/kms.db";
-  }
-  ~StoreLifecycleTest() override { std::filesystem::remove_all(directory_); }
-
   std::unique_ptr<Store> create() const { return Store::create(path_, master_.copy(), Settings{}).value(); }
   Result<std::unique_ptr<Store>> reopen() const { return Store::open(path_, master_.copy()); }
-  std::string raw() const {
-    std::string out;
-    for (const char* suffix : {"", "-wal"}) {
-      std::ifstream file(path_ + suffix, std::ios::binary);
-      out.append(std::istreambuf_iterator<char>(file), {});
-    }
-    return out;
-  }
 
   // The tables as version 1 made them, with one key, two tags and an alias.
   void make_version_1() const {
@@ -71,10 +56,6 @@ class StoreLifecycleTest : public testing::Test {
     auto wrapped = wrap_secret(master_, "material/old/1", Secret(as_bytes("the material")));
     ASSERT_TRUE(database.run("INSERT INTO materials VALUES ('old', 1, ?, 7)", ByteView(wrapped)));
   }
-
-  Secret master_ = crypto::random_secret(32);
-  std::string directory_;
-  std::string path_;
 };
 
 TEST_F(StoreLifecycleTest, Version1IsBroughtUpToDate) {

@@ -1,5 +1,3 @@
-#include "emulator/store.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -9,21 +7,15 @@
 #include <set>
 
 #include "crypto/digest.h"
+#include "emulator/store_fixture.h"
 #include "sys/file.h"
 #include "sys/process.h"
 
 namespace cloister::emulator {
 namespace {
 
-class StoreTest : public testing::Test {
+class StoreTest : public StoreFiles {
  protected:
-  StoreTest() {
-    std::string pattern = testing::TempDir() + "store-XXXXXX";
-    directory_ = ::mkdtemp(pattern.data());
-    path_ = directory_ + "/kms.db";
-  }
-  ~StoreTest() override { std::filesystem::remove_all(directory_); }
-
   std::unique_ptr<Store> create() {
     auto store = Store::create(path_, master_.copy(), Settings{});
     EXPECT_TRUE(store) << store.error().message();
@@ -34,19 +26,6 @@ class StoreTest : public testing::Test {
     EXPECT_TRUE(store) << store.error().message();
     return *std::move(store);
   }
-  // Every byte of the database and of its write-ahead log.
-  std::string raw() const {
-    std::string out;
-    for (const char* suffix : {"", "-wal"}) {
-      std::ifstream file(path_ + suffix, std::ios::binary);
-      out.append(std::istreambuf_iterator<char>(file), {});
-    }
-    return out;
-  }
-
-  Secret master_ = crypto::random_secret(32);
-  std::string directory_;
-  std::string path_;
 };
 
 TEST_F(StoreTest, KeepsEverythingAcrossReopening) {
