@@ -181,6 +181,7 @@ TEST_F(StoreLifecycleTest, TagsAndAliasesHaveLimits) {
   auto store = create();
   auto key = store->create_key({}, 0).value();
   std::vector<Tag> tags;
+  tags.reserve(kMaxTags);
   for (std::size_t i = 0; i < kMaxTags; ++i) tags.push_back({std::to_string(i), "v"});
   ASSERT_TRUE(store->add_tags(key.id, tags));
   ASSERT_TRUE(store->add_tags(key.id, {{"0", "again"}}));
