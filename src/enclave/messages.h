@@ -8,11 +8,13 @@
 //   launcher → keeper     KeyRequest → HeaderVerdict, then KeyReply          once per job
 //   launcher → listener   JobNotice…                                         states, then one end
 //   listener → launcher   JobCommand                                         cancel
+//   keeper   → module     ModuleRequest  → ModuleReply                       one at a time
 #pragma once
 
 #include <array>
 #include <cstdint>
 
+#include "attestation/nsm.h"
 #include "crypto/aead.h"
 #include "crypto/digest.h"
 #include "sys/message_socket.h"
@@ -80,6 +82,17 @@ struct MonitorRequest {
 // the read end of the application's standard output.
 struct MonitorReply {
   WireError error;
+};
+
+// What /dev/nsm takes and gives, unparsed.
+struct ModuleRequest {
+  std::uint32_t size = 0;
+  std::uint8_t bytes[attestation::kMaxNsmRequest] = {};
+};
+struct ModuleReply {
+  WireError error;
+  std::uint32_t size = 0;
+  std::uint8_t bytes[attestation::kMaxNsmResponse] = {};
 };
 
 enum class KeeperCall : std::uint32_t { attest = 1, credentials = 2, forget = 3 };

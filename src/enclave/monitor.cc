@@ -1,5 +1,6 @@
 #include "enclave/monitor.h"
 
+#include <linux/capability.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -15,6 +16,7 @@
 #include "enclave/keeper.h"
 #include "enclave/launcher.h"
 #include "enclave/listener.h"
+#include "enclave/security_module.h"
 #include "enclave/shares.h"
 #include "sandbox/contain.h"
 #include "sandbox/namespaces.h"
@@ -27,6 +29,7 @@ namespace {
 
 constexpr uid_t kKeeperUser = 61001;
 constexpr uid_t kListenerUser = 61002;
+constexpr uid_t kModuleUser = 61003;
 constexpr uid_t kFirstJobUser =
     61100;  // job slot k runs as this + k, unless its kernel has no idmapped tmpfs
 constexpr rlim_t kMaxDescriptors = 1U << 20;
@@ -35,10 +38,19 @@ std::string parent_directory(const std::string& path) {
   return path.substr(0, path.rfind('/'));
 }
 
+// Who a process of the enclave is to be: of what remains, everything but this is lost.
+struct Station {
+  sandbox::Profile profile;
+  uid_t user;
+  std::uint64_t capabilities = 0;
+  const sys::Endpoint* reach = nullptr;
+};
+
 // Walls of the processes that run as long as the enclave does: an empty root, or one with just the proxy's
 // socket in it.
-Status wall_in(sandbox::Profile profile, uid_t user, const sys::Endpoint* reach, const std::string& work_path,
-               const sandbox::WallSet& required, std::initializer_list<int> keep) {
+Status wall_in(const Station& station, const std::string& work_path, const sandbox::WallSet& required,
+               std::initializer_list<int> keep) {
+  const auto* reach = station.reach;
   TRY(sandbox::make_mounts_private());
   sandbox::RootPlan plan;
   plan.devices = false;
@@ -52,8 +64,9 @@ Status wall_in(sandbox::Profile profile, uid_t user, const sys::Endpoint* reach,
   }
   TRY(sandbox::enter_root(TRY(sandbox::assemble_root(plan, work_path))));
   sandbox::Walls walls;
-  walls.profile = profile;
-  walls.uid = walls.gid = user;
+  walls.profile = station.profile;
+  walls.uid = walls.gid = station.user;
+  walls.capabilities = station.capabilities;
   walls.landlock = paths;
   walls.landlock_tcp = true;
   walls.keep_fds = keep;
@@ -142,10 +155,15 @@ class Monitor {
     auto to_keeper = TRY(sys::make_socket_pair(SOCK_SEQPACKET));
     auto to_listener = TRY(sys::make_socket_pair(SOCK_SEQPACKET));
     auto between = TRY(sys::make_socket_pair(SOCK_SEQPACKET));
+    auto to_module = TRY(sys::make_socket_pair(SOCK_SEQPACKET));
+    module_process_ =
+        TRY(fork_process([&] { return module(sys::MessageSocket(std::move(to_module.second))); }, "module",
+                         CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC));
     keeper_process_ = TRY(fork_process(
         [&] {
           return keeper(sys::MessageSocket(std::move(between.first)),
-                        sys::MessageSocket(std::move(to_keeper.second)));
+                        sys::MessageSocket(std::move(to_keeper.second)),
+                        sys::MessageSocket(std::move(to_module.first)));
         },
         "keeper", CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC));
     listener_process_ = TRY(fork_process(
@@ -161,17 +179,29 @@ class Monitor {
     return {};
   }
 
-  Status keeper(sys::MessageSocket listener, sys::MessageSocket monitor) {
-    auto log = log_.tagged("keeper");
+  // The driver asks for CAP_SYS_ADMIN at each exchange. A module without a device needs none.
+  Status module(const sys::MessageSocket& keeper) {
     auto nsm = TRY(options_.open_nsm());
-    TRY(wall_in(sandbox::Profile::keeper, kKeeperUser, &options_.proxy, work_path(), required_,
-                {listener.descriptor(), monitor.descriptor(), nsm->descriptor()}));
-    return run_keeper(std::move(listener), std::move(monitor), *nsm, options_.trust, options_.proxy, log);
+    Station station{.profile = sandbox::Profile::module, .user = kModuleUser};
+    if (nsm->descriptor() >= 0) {
+      station.user = 0;
+      station.capabilities = 1ULL << CAP_SYS_ADMIN;
+    }
+    TRY(wall_in(station, work_path(), required_, {keeper.descriptor(), nsm->descriptor()}));
+    return run_security_module(keeper, *nsm);
+  }
+
+  Status keeper(sys::MessageSocket listener, sys::MessageSocket monitor, sys::MessageSocket module) {
+    auto log = log_.tagged("keeper");
+    RemoteNsm nsm(std::move(module));
+    TRY(wall_in({.profile = sandbox::Profile::keeper, .user = kKeeperUser, .reach = &options_.proxy},
+                work_path(), required_, {listener.descriptor(), monitor.descriptor(), nsm.descriptor()}));
+    return run_keeper(std::move(listener), std::move(monitor), nsm, options_.trust, options_.proxy, log);
   }
 
   Status listener(ListenerChannels channels) {
     auto log = log_.tagged("listener");
-    TRY(wall_in(sandbox::Profile::listener, kListenerUser, nullptr, work_path(), required_,
+    TRY(wall_in({.profile = sandbox::Profile::listener, .user = kListenerUser}, work_path(), required_,
                 {channels.monitor.descriptor(), channels.keeper.descriptor(), channels.control.get(),
                  channels.lanes.get()}));
     return run_listener(std::move(channels), options_.trust.mode, log);
@@ -182,7 +212,8 @@ class Monitor {
       std::vector<pollfd> entries{{signals_.get(), POLLIN, 0},
                                   {listener_.descriptor(), POLLIN, 0},
                                   {keeper_process_.pidfd(), POLLIN, 0},
-                                  {listener_process_.pidfd(), POLLIN, 0}};
+                                  {listener_process_.pidfd(), POLLIN, 0},
+                                  {module_process_.pidfd(), POLLIN, 0}};
       for (const auto& job : jobs_) entries.push_back({job.launcher.pidfd(), POLLIN, 0});
       auto wait = shares_.balance_interval();
       if (::poll(entries.data(), entries.size(), wait ? static_cast<int>(wait->count()) : -1) < 0) {
@@ -193,7 +224,8 @@ class Monitor {
       if (entries[0].revents != 0 && told_to_end()) return {};
       if (entries[2].revents != 0) return fail(ErrorKind::internal, "the keeper has died");
       if (entries[3].revents != 0) return fail(ErrorKind::internal, "the listener has died");
-      reap_jobs(std::span(entries).subspan(4));
+      if (entries[4].revents != 0) return fail(ErrorKind::internal, "the security module's process has died");
+      reap_jobs(std::span(entries).subspan(5));
       reap_orphans();
       if (entries[1].revents != 0) TRY(answer());
     }
@@ -222,6 +254,7 @@ class Monitor {
       siginfo_t ended{};
       if (::waitid(P_ALL, 0, &ended, WEXITED | WNOHANG | WNOWAIT) != 0 || ended.si_pid == 0) return;
       bool owned = ended.si_pid == keeper_process_.pid() || ended.si_pid == listener_process_.pid() ||
+                   ended.si_pid == module_process_.pid() ||
                    std::any_of(jobs_.begin(), jobs_.end(),
                                [&](const auto& job) { return job.launcher.pid() == ended.si_pid; });
       // Those that end jobs or the enclave are seen by their descriptors; they are next.
@@ -308,6 +341,7 @@ class Monitor {
   sys::Fd signals_;
   sys::MessageSocket keeper_;
   sys::MessageSocket listener_;
+  sys::Child module_process_;
   sys::Child keeper_process_;
   sys::Child listener_process_;
   std::vector<RunningJob> jobs_;

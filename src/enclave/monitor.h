@@ -19,7 +19,7 @@ inline constexpr std::uint64_t kShareBudgetDivisor =
 
 struct MonitorOptions {
   Trust trust;
-  // Called in the keeper's process, before its walls.
+  // Called in the module's process, before its walls.
   std::function<Result<std::unique_ptr<attestation::NsmDevice>>()> open_nsm;
   sys::Endpoint control;          // where clients connect
   sys::Endpoint lanes;            // where share lanes connect
@@ -32,7 +32,8 @@ struct MonitorOptions {
   std::uint64_t memory_bytes = 0;
 };
 
-// Runs until SIGTERM (success), or until the keeper or the listener has died (an error).
+// Runs until SIGTERM (success), or until the keeper, the listener or the module's process has died (an
+// error).
 Status run_monitor(MonitorOptions options, const Log& log);
 
 }  // namespace cloister::enclave

@@ -48,8 +48,8 @@ int refusal(const Walls& walls, ErrorKind kind) {
 
 TEST(Contain, EveryWallHoldsInEveryProfile) {
   SKIP_UNLESS_ROOT();
-  for (auto profile :
-       {Profile::job, Profile::unpacker, Profile::share_server, Profile::listener, Profile::keeper}) {
+  for (auto profile : {Profile::job, Profile::unpacker, Profile::share_server, Profile::listener,
+                       Profile::keeper, Profile::module}) {
     auto code = contained(walls_of(profile), [](const Result<WallReport>& report) {
       return report && report->require(kUsualMinimum) && report->at(Wall::mounts).state == WallState::absent
                  ? 0

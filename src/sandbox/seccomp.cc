@@ -100,6 +100,8 @@ std::string_view to_string(Profile profile) {
       return "listener";
     case Profile::keeper:
       return "keeper";
+    case Profile::module:
+      return "module";
   }
   return "unknown";
 }

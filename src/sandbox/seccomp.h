@@ -14,7 +14,8 @@ enum class Profile : std::uint8_t {
   unpacker,  // reads a pipe, writes files below directories it has; one thread
   share_server,  // files below directory handles; talks on sockets it has; threads
   listener,      // accepts and talks on sockets it has; threads; opens no file for writing
-  keeper,        // also connects (unix, TCP, vsock) and talks to /dev/nsm; threads; opens no file for writing
+  keeper,        // also connects (unix, TCP, vsock); threads; opens no file for writing
+  module,        // talks on a socket it has and to /dev/nsm; one thread; opens nothing
 };
 
 std::string_view to_string(Profile profile);

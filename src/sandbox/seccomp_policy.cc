@@ -93,6 +93,9 @@ constexpr const char* kTalk[] = {
     "timerfd_settime", "timerfd_gettime", "signalfd4",
 };
 
+// Messages on a socket that is there.
+constexpr const char* kMessages[] = {"recvmsg", "sendmsg"};
+
 // Looking at files. Opening for writing is refused beside this where a process must not.
 constexpr const char* kReadFiles[] = {
     "open",   "openat",     "pread64",    "preadv", "preadv2",   "getdents64", "stat",
@@ -321,15 +324,17 @@ constexpr Names kJobCalls[] = {kCore,   kBasics, kTalk,   kReadFiles, kWriteFile
 constexpr Names kUnpackerCalls[] = {kCore, kBasics, kReadFiles, kWriteFiles};
 constexpr Names kShareServerCalls[] = {kCore, kBasics, kTalk, kReadFiles, kWriteFiles, kXattrs, kMoreFiles};
 constexpr Names kListenerCalls[] = {kCore, kBasics, kTalk, kReadFiles};
+constexpr Names kModuleCalls[] = {kCore, kBasics, kMessages};
 constexpr Names kKeeperCalls[] = {kCore, kBasics, kTalk, kReadFiles, kConnect};
 
 constexpr Uses kJobAllowed[] = {kPersonality};
 constexpr Uses kThreaded[] = {kThreads};
-constexpr Uses kKeeperAllowed[] = {kThreads, kNsm};
+constexpr Uses kModuleAllowed[] = {kNsm};
 
 constexpr Refused kJobRefusals[] = {kJobRefused};
 constexpr Refused kUnpackerRefusals[] = {kNoNewCode};
 constexpr Refused kServerRefusals[] = {kNoNewCode, kServerRefused};
+constexpr Refused kModuleRefusals[] = {kNoNewCode};
 constexpr Refused kReaderRefusals[] = {kNoNewCode, kNoWriting};
 
 constexpr int kUnixOnly[] = {AF_UNIX};
@@ -341,8 +346,11 @@ constexpr Policy kShareServer = {kShareServerCalls, kThreaded, kServerRefusals, 
                                  kForbiddenOfOurs,  true};
 constexpr Policy kListener = {kListenerCalls,   kThreaded, kReaderRefusals, {}, kHostile,
                               kForbiddenOfOurs, true};
-constexpr Policy kKeeper = {
-    kKeeperCalls, kKeeperAllowed, kReaderRefusals, kKeeperFamilies, kHostile, kForbiddenOfOurs, true};
+constexpr Policy kKeeper = {kKeeperCalls,     kThreaded, kReaderRefusals, kKeeperFamilies, kHostile,
+                            kForbiddenOfOurs, true};
+
+constexpr Policy kModule = {kModuleCalls, kModuleAllowed, kModuleRefusals, {}, kHostile, kForbiddenOfOurs,
+                            true};
 
 }  // namespace
 
@@ -358,6 +366,8 @@ const Policy& policy_of(Profile profile) {
       return kListener;
     case Profile::keeper:
       return kKeeper;
+    case Profile::module:
+      return kModule;
   }
   return kUnpacker;
 }

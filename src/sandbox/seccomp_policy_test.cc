@@ -20,8 +20,8 @@ TEST(SeccompPolicy, EveryNameIsACallOfOneOfOurArchitectures) {
                  number(SCMP_ARCH_X86, name) >= 0;  // vm86
     EXPECT_TRUE(known) << name;
   };
-  for (auto profile :
-       {Profile::job, Profile::unpacker, Profile::share_server, Profile::listener, Profile::keeper}) {
+  for (auto profile : {Profile::job, Profile::unpacker, Profile::share_server, Profile::listener,
+                       Profile::keeper, Profile::module}) {
     const Policy& policy = policy_of(profile);
     for (auto table : policy.allowed) std::for_each(table.begin(), table.end(), check);
     for (auto table : policy.allowed_uses) {
