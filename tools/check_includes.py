@@ -23,7 +23,7 @@ MAX_SOURCE_LINES = 400
 HEADERS = {".h", ".hpp"}
 SOURCES = {".cc", ".cpp", ".c"}
 # Programs in apps/ that may link the emulator; the others go into enclaves or to users.
-EMULATING_PROGRAMS = {"cloisterd-sim", "cloister-kms"}
+EMULATING_PROGRAMS = {"cloisterd-sim", "cloister-kms", "cloister-nsm"}
 
 ROOM = re.compile(r"^\s*cloister_room\(\s*([\w-]+)([^)]*)\)", re.MULTILINE)
 INCLUDE = re.compile(r'^\s*#\s*include\s*(?:"([^"]*)"|<([^>]*)>)')
