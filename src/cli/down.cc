@@ -5,9 +5,8 @@
 #include <cstdlib>
 
 #include "cli/verbs.h"
-#include "host/background.h"
+#include "host/backend.h"
 #include "host/mounts.h"
-#include "host/process_backend.h"
 #include "host/proxy_process.h"
 
 namespace cloister::cli {
@@ -57,7 +56,7 @@ Result<int> down(const Context& context, const Options& options) {
   for (const auto& mount : host::list_mounts(context.paths, name))
     TRY(host::stop_mount(context.paths, mount));
   TRY(host::stop_proxy(context.paths, name));
-  TRY(host::stop_process_enclave(context.paths, record));
+  TRY(host::stop_enclave(context.paths, record));
   fmt::print(stderr, "cloister: enclave '{}' is down; its memory and everything in it is gone\n", name);
   return 0;
 }

@@ -1,8 +1,7 @@
 #include <unistd.h>
 
-#include <array>
-
 #include "cli/verbs.h"
+#include "sys/program.h"
 
 namespace cloister::cli {
 
@@ -10,11 +9,7 @@ namespace {
 
 // The embedded KMS is a program of its own, beside this one: no production binary links it.
 Result<int> kms(const std::vector<std::string>& arguments) {
-  std::array<char, 4096> self{};
-  ssize_t n = ::readlink("/proc/self/exe", self.data(), self.size() - 1);
-  if (n <= 0) return fail_errno("/proc/self/exe");
-  std::string path(self.data(), static_cast<std::size_t>(n));
-  path = path.substr(0, path.rfind('/') + 1) + "cloister-kms";
+  auto path = TRY(sys::beside_this_program("cloister-kms"));
   std::vector<char*> argv{path.data()};
   for (const auto& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);

@@ -4,7 +4,7 @@
 
 #include "cli/simulation_options.h"
 #include "cli/verbs.h"
-#include "host/process_backend.h"
+#include "host/backend.h"
 
 namespace cloister::cli {
 
@@ -12,18 +12,21 @@ namespace {
 
 struct Options {
   host::UpOptions up;
-  std::string backend = "process";
   bool json = false;
 };
 
+// What a glance must not miss.
+std::string_view honesty(const host::EnclaveRecord& record) {
+  if (record.backend == "process") return "simulated, NOT confidential: for development only";
+  if (record.mode.ends_with("debug"))
+    return "emulated with zero measurements, NOT confidential: nothing runs in it";
+  return "emulated, NOT confidential: for development only";
+}
+
 Result<int> up(const Context& context, Options& options) {
-  if (options.backend != "process") {
-    return fail(ErrorKind::invalid, "backend '{}' is not in this release (process is)", options.backend);
-  }
-  options.up.kms_ca = TRY(kms_authority(context, options.up.kms_ca));
-  auto record = TRY(host::start_process_enclave(context.paths, options.up));
-  fmt::print(stderr, "cloister: enclave '{}' is up (simulated, NOT confidential: for development only)\n",
-             record.name);
+  if (options.up.backend == "process") options.up.kms_ca = TRY(kms_authority(context, options.up.kms_ca));
+  auto record = TRY(host::start_enclave(context.paths, context.environment, options.up));
+  fmt::print(stderr, "cloister: enclave '{}' is up ({})\n", record.name, honesty(record));
   if (options.json) {
     fmt::print("{}\n", record.measurements.to_json());
   } else {
@@ -37,7 +40,14 @@ Result<int> up(const Context& context, Options& options) {
 void add_up(CommandLine& line, const Context& context) {
   auto options = std::make_shared<Options>();
   line.verb("up", "Start an enclave")
-      .text("--backend", options->backend, "process (a simulated enclave on this machine)")
+      .text("--backend", options->up.backend,
+            "process (a simulated enclave on this machine, the default) or qemu (an image on an emulated "
+            "machine)")
+      .text("--image", options->up.image, "qemu: the enclave image to boot")
+      .number("--memory", options->up.memory_mib, "qemu: MiB of memory (default: what the image asks for)")
+      .number("--cpus", options->up.cpus, "qemu: processors (default: what the image asks for)")
+      .flag("--debug", options->up.debug,
+            "qemu: keep the console, with zero measurements; nothing runs in it")
       .text("--name", options->up.name, "the enclave's name (default: default)")
       .text("--kms-ca", options->up.kms_ca,
             "PEM file of the embedded KMS's authority (default: AWS_CA_BUNDLE)")
@@ -48,6 +58,7 @@ void add_up(CommandLine& line, const Context& context) {
               "what all shared folders may use together, in MiB (default: half of the memory)")
       .flag("--json", options->json, "print the measurements as JSON")
       .example("cloister up")
+      .example("cloister up --backend qemu --image enclave.eif --memory 1024")
       .action([&context, options] { return up(context, *options); });
 }
 

@@ -15,6 +15,7 @@ void add_up(CommandLine& line, const Context& context);
 void add_down(CommandLine& line, const Context& context);
 void add_status(CommandLine& line, const Context& context);
 void add_logs(CommandLine& line, const Context& context);
+void add_console(CommandLine& line, const Context& context);
 void add_proxy(CommandLine& line, const Context& context);
 void add_sync(CommandLine& line, const Context& context);
 void add_run(CommandLine& line, const Context& context);

@@ -1,12 +1,10 @@
 #include "host/simulation.h"
 
-#include <unistd.h>
-
-#include <array>
 #include <nlohmann/json.hpp>
 
 #include "image/simulated.h"
 #include "sys/file.h"
+#include "sys/program.h"
 
 namespace cloister::host {
 
@@ -17,18 +15,6 @@ using nlohmann::json;
 constexpr std::size_t kMaxAuthorityFile = 1024 * 1024;  // bytes
 constexpr std::size_t kMaxOsRelease = 64 * 1024;        // bytes
 constexpr const char* kSupervisorName = "cloisterd-sim";
-
-// The supervisor is installed beside this program.
-Result<std::string> find_supervisor() {
-  std::array<char, 4096> self{};
-  ssize_t n = ::readlink("/proc/self/exe", self.data(), self.size() - 1);
-  if (n <= 0) return fail_errno("/proc/self/exe");
-  std::string path(self.data(), static_cast<std::size_t>(n));
-  path = path.substr(0, path.rfind('/') + 1) + kSupervisorName;
-  if (::access(path.c_str(), X_OK) != 0)
-    return fail(ErrorKind::not_found, "{} is not installed beside this program", path);
-  return path;
-}
 
 // The value of one KEY=value or KEY="value" line.
 std::string os_release_value(std::string_view text, std::string_view key) {
@@ -72,7 +58,7 @@ std::string describe_runtime(std::string_view os_release) {
 
 Result<Simulation> compose_simulation(const std::string& directory, const std::string& kms_ca) {
   Simulation out;
-  out.supervisor = TRY(find_supervisor());
+  out.supervisor = TRY(sys::beside_this_program(kSupervisorName));
   out.trust_file = directory + "/trust.json";
   out.runtime_file = directory + "/runtime.json";
   auto authority = TRY(read_text(kms_ca, kMaxAuthorityFile).context("KMS authority"));
