@@ -14,9 +14,9 @@ TEST(Parameters, SayWhereTheParentIs) {
 }
 
 TEST(Parameters, NameNoCidThatIsNoParents) {
-  for (const char* text : {"cloister.parent_cid=", "cloister.parent_cid=1", "cloister.parent_cid=0",
-                           "cloister.parent_cid=-1", "cloister.parent_cid=4294967295",
-                           "cloister.parent_cid=99999999999", "cloister.parent_cid=2x"})
+  for (const char* text :
+       {"cloister.parent_cid=", "cloister.parent_cid=1", "cloister.parent_cid=0", "cloister.parent_cid=-1",
+        "cloister.parent_cid=4294967295", "cloister.parent_cid=99999999999", "cloister.parent_cid=2x"})
     EXPECT_FALSE(parse_parameters(text)) << text;
 }
 

@@ -67,6 +67,21 @@ Result<kms::Client> Context::kms_client(const std::string& region) const {
   return kms::Client(std::move(config), std::move(credentials), clock);
 }  // NOLINT(clang-analyzer-cplusplus.NewDeleteLeaks): what std::function holds, moved and owned
 
+// A root that a file names may vouch for simulated measurements, which nobody mistakes for real ones, and for
+// a machine that you yourself have started under QEMU: that one has a real image's measurements, so somebody
+// else's word for it is not enough.
+Result<crypto::Certificate> Context::trusted_root(const host::EnclaveRecord& enclave,
+                                                  const host::Expectation& expected) {
+  if (expected.measurements.simulated()) return expected.root;
+  if (enclave.backend != "qemu") return attestation::aws_nitro_root();
+  if (enclave.own) return expected.root;
+  Error error(ErrorKind::denied, fmt::format("enclave '{}' is emulated, and was started by somebody else: "
+                                             "whoever did can read all of it",
+                                             enclave.name));
+  return std::unexpected(
+      std::move(error).with_hint("to try an image, start your own: cloister up --backend qemu"));
+}
+
 Result<host::Session> Context::open_session(const host::EnclaveRecord& enclave,
                                             const std::string& image) const {
   auto expected = TRY(enclave.expectation());
@@ -74,8 +89,7 @@ Result<host::Session> Context::open_session(const host::EnclaveRecord& enclave,
     auto text = TRY(sys::read_file(image, attestation::kMaxMeasurementsFile));
     expected.measurements = TRY(attestation::Measurements::from_json(as_text(text)).context(image));
   }
-  // Only simulated measurements may be vouched for by a root that a file names.
-  if (!expected.measurements.simulated()) expected.root = attestation::aws_nitro_root();
+  expected.root = TRY(trusted_root(enclave, expected));
   auto identity = TRY(host::load_or_create_client_key(paths.client_key()));
   return host::Session::open(enclave.control, identity, expected, clock);
 }

@@ -29,6 +29,9 @@ struct Context {
   // An attested session with a running enclave, judged by the measurements in `image` (a file) or by those
   // noted at `cloister up`.
   Result<host::Session> open_session(const host::EnclaveRecord& enclave, const std::string& image) const;
+  // Who may vouch for an enclave's documents. denied: it is emulated, and somebody else's.
+  static Result<crypto::Certificate> trusted_root(const host::EnclaveRecord& enclave,
+                                                  const host::Expectation& expected);
 };
 
 }  // namespace cloister::cli

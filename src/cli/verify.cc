@@ -85,11 +85,11 @@ Result<Evidence> from_enclave(const Context& context, const Options& options, at
   auto enclave = TRY(host::read_record(context.paths, options.name));
   auto session = TRY(context.open_session(enclave, ""));
   auto expected = TRY(enclave.expectation());
-  bool simulated = expected.measurements.simulated();
+  auto root = TRY(Context::trusted_root(enclave, expected));
   if (!demands.image && !demands.any_image) demands.image = expected.measurements;
   auto now = context.clock.now();
   return Evidence{.document = session.document(),
-                  .root = simulated ? expected.root : attestation::aws_nitro_root(),
+                  .root = std::move(root),
                   .at = now,
                   .now = now,
                   .judged = "now, over a connection of its own that it is bound to, by a fresh nonce"};

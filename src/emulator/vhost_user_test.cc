@@ -206,7 +206,6 @@ TEST_F(FrontEnd, IsSignalledAgainOnANewDescriptor) {
   EXPECT_EQ(::poll(&entry, 1, 5000), 1);
 }
 
-
 TEST_F(FrontEnd, MayNotPointBeyondTheGuestsMemory) {
   set_up_queue();
   descriptor(0, kGuestBase + kMemory - 4, 8, 0);

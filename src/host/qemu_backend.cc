@@ -25,6 +25,10 @@ Status check_options(const UpOptions& options) {
     return std::unexpected(std::move(error).with_hint(
         "cloister up --backend qemu --image enclave.eif (made by: cloister image build)"));
   }
+  if (!options.group.empty())
+    return fail(ErrorKind::invalid,
+                "--group is for the process backend: an emulated machine shows a real image's "
+                "measurements, so it is believed by whoever started it alone");
   if (options.share_mib != 0 || options.share_budget_mib != 0)
     return fail(ErrorKind::invalid,
                 "--share-mib and --share-budget-mib are for the process backend: a machine's "

@@ -11,16 +11,17 @@ using testing::HasSubstr;
 using testing::Not;
 
 Machine example() {
-  return {.programs = {.qemu = "/q/qemu-system-x86_64", .vsock_device = "/q/vsock", .security_module = "/c/nsm"},
-          .directory = "/run/cloister/one",
-          .kernel = "/run/cloister/one/kernel",
-          .initrd = "/run/cloister/one/initrd",
-          .command_line = "reboot=k console=ttyS0",
-          .memory_mib = 512,
-          .cpus = 2,
-          .module_id = "i-emulated-enc0",
-          .development_root = "/state/root",
-          .pcrs = {{0, Bytes(48, 0xab)}, {8, Bytes(48, 0xcd)}}};
+  return {
+      .programs = {.qemu = "/q/qemu-system-x86_64", .vsock_device = "/q/vsock", .security_module = "/c/nsm"},
+      .directory = "/run/cloister/one",
+      .kernel = "/run/cloister/one/kernel",
+      .initrd = "/run/cloister/one/initrd",
+      .command_line = "reboot=k console=ttyS0",
+      .memory_mib = 512,
+      .cpus = 2,
+      .module_id = "i-emulated-enc0",
+      .development_root = "/state/root",
+      .pcrs = {{0, Bytes(48, 0xab)}, {8, Bytes(48, 0xcd)}}};
 }
 
 TEST(QemuCommands, GiveTheModuleWhatWasMeasured) {
