@@ -19,6 +19,7 @@ namespace {
 
 constexpr std::size_t kMaxLog = 1024 * 1024;  // bytes, of an enclave that did not come up
 constexpr int kStartPause = 20;               // milliseconds between two tries
+constexpr sys::milliseconds kConnectTry = sys::seconds(3);
 
 std::string last_line(const std::string& path) {
   auto bytes = sys::read_file(path, kMaxLog);
@@ -76,6 +77,10 @@ Result<EnclaveRecord> start_by_backend(const Paths& paths, const Environment& en
   return fail(ErrorKind::invalid, "there is no backend '{}': process or qemu", options.backend);
 }
 
+bool may_connect(const Started& started) {
+  return started.sign.empty() || ::access(started.sign.c_str(), F_OK) == 0;
+}
+
 }  // namespace
 
 std::string enclave_log_path(const Paths& paths, const std::string& name) {
@@ -99,7 +104,7 @@ Status await_start(const Started& started, sys::milliseconds timeout, const std:
   auto why = std::string("it does not answer");
   while (!deadline.passed()) {
     if (held.came()) return fail(ErrorKind::unavailable, "interrupted");
-    if (sys::connect(started.control, sys::Deadline::after(kStopTimeout))) return {};
+    if (may_connect(started) && sys::connect(started.control, sys::Deadline::after(kConnectTry))) return {};
     if (::waitpid(started.pid, nullptr, WNOHANG) == started.pid) {
       why = last_line(log);
       break;

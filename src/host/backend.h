@@ -45,6 +45,7 @@ std::string enclave_console_path(const Paths& paths, const std::string& name);
 struct Started {
   pid_t pid = -1;
   sys::Endpoint control;
+  std::string sign;  // a file: nobody connects before it is there; empty: at once
 };
 // Waits until the enclave can be connected to. unavailable: its process has ended, the signals that are held
 // came, or the timeout; `log` is then quoted.

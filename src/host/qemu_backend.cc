@@ -118,7 +118,9 @@ Status boot(const Machine& machine, sys::milliseconds timeout, const std::string
             const HeldSignals& held, EnclaveRecord& record) {
   record.pid = TRY(fork_in_background([&] { return run_machine(machine); }, log));
   record.started = process_start_time(record.pid);
-  auto up = await_start({record.pid, record.control}, timeout, log, held);
+  // Connections that come before the guest's driver can leave the vsock device deaf for good
+  // (vhost-device-vsock 0.3.0).
+  auto up = await_start({record.pid, record.control, machine.booted_path()}, timeout, log, held);
   if (!up) TRY(stop_in_background(record.pid, record.started, kStopTimeout));
   return up;
 }

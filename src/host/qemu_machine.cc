@@ -1,5 +1,6 @@
 #include "host/qemu_machine.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/signalfd.h>
@@ -64,6 +65,7 @@ class RunningMachine {
     ::sigprocmask(SIG_BLOCK, &heard, nullptr);
     signals_ = sys::Fd(::signalfd(-1, &heard, SFD_CLOEXEC));
     if (!signals_) return fail_errno("signalfd");
+    ::unlink(machine_.booted_path().c_str());  // of an earlier try
     // Guest port N of the parent is this path with _N.
     auto path = fmt::format("{}_{}", machine_.vsock_path(), kHeartbeatPort);
     heartbeat_ = TRY(sys::listen(sys::Endpoint::unix_socket(path)));
@@ -109,7 +111,8 @@ class RunningMachine {
     sys::FdStream stream(std::move(*connection));
     stream.set_deadline(sys::Deadline::after(kHeartbeatPatience));
     std::array<std::uint8_t, 1> beat{};
-    if (sys::read_exactly(stream, beat) && beat[0] == kHeartbeat) (void)stream.write_all(beat).has_value();
+    if (!sys::read_exactly(stream, beat) || beat[0] != kHeartbeat || !stream.write_all(beat)) return;
+    sys::Fd sign(::open(machine_.booted_path().c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
   }
 
   const Machine& machine_;

@@ -43,6 +43,7 @@ struct Machine {
 
   std::string vsock_path() const { return directory + "/vm.vsock"; }
   std::string vhost_path() const { return directory + "/vhost.sock"; }
+  std::string booted_path() const { return directory + "/booted"; }  // an empty file: the heartbeat has come
   std::string module_path() const { return directory + "/nsm.sock"; }
 };
 
