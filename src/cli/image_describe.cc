@@ -45,7 +45,7 @@ Result<Facts> gather(const std::string& path) {
 // --- in words ---
 
 void line(std::string& out, std::string_view name, std::string_view text) {
-  out += fmt::format("{:<13} {}\n", name, escape_controls(text));
+  out += fmt::format("{:<13} {}\n", name, text.empty() ? "-" : escape_controls(text));
 }
 
 void add_signature(std::string& out, const Facts& facts) {
@@ -68,9 +68,11 @@ void add_metadata(std::string& out, const Result<image::EifMetadata>& metadata) 
   }
   line(out, "name", metadata->image_name);
   line(out, "version", metadata->image_version);
-  line(out, "built",
-       fmt::format("{} by {} {}", metadata->build_time, metadata->build_tool, metadata->build_tool_version));
-  line(out, "system", fmt::format("{}, kernel {}", metadata->operating_system, metadata->kernel_version));
+  line(out, "built at", metadata->build_time);
+  line(out, "built by", metadata->build_tool);
+  line(out, "  version", metadata->build_tool_version);
+  line(out, "system", metadata->operating_system);
+  line(out, "  kernel", metadata->kernel_version);
 }
 
 std::string in_words(const Facts& facts) {
