@@ -7,7 +7,7 @@
 #include "crypto/cbc.h"
 #include "crypto/digest.h"
 #include "crypto/hmac.h"
-#include "host/read_at.h"
+#include "sys/read_at.h"
 
 namespace cloister::host {
 
@@ -116,7 +116,7 @@ Status FernetToken::check_shape() {
     return fail(ErrorKind::exhausted, "Fernet token: larger than {} bytes", kMaxFernetToken);
   if (size_ % 4 != 0 || size_ == 0) return fail(ErrorKind::corrupt, "Fernet token: cut, or not base64");
   ByteArray<2> end{};
-  TRY(read_at(fd_, offset_ + size_ - end.size(), end, "Fernet token"));
+  TRY(sys::read_at(fd_, offset_ + size_ - end.size(), end, "Fernet token"));
   decoded_ = size_ / 4 * 3 - static_cast<std::uint64_t>(std::ranges::count(end, '='));
   auto first = TRY(piece(0));
   if (first.front() != kVersion)
@@ -129,7 +129,7 @@ Status FernetToken::check_shape() {
 // Decodes the text from `at` on, a multiple of four.
 Result<Bytes> FernetToken::piece(std::uint64_t at) const {
   Bytes text(static_cast<std::size_t>(std::min<std::uint64_t>(kPiece, size_ - at)));
-  TRY(read_at(fd_, offset_ + at, text, "Fernet token"));
+  TRY(sys::read_at(fd_, offset_ + at, text, "Fernet token"));
   bool last = at + text.size() == size_;
   auto bytes = codec::from_base64url(as_text(text));
   if (!bytes || (!last && text.back() == '='))

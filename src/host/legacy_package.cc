@@ -3,9 +3,9 @@
 #include <fcntl.h>
 
 #include "host/manifest_yaml.h"
-#include "host/read_at.h"
 #include "package/header.h"
 #include "sys/file.h"
+#include "sys/read_at.h"
 
 namespace cloister::host {
 
@@ -37,12 +37,12 @@ Result<std::size_t> key_length(ByteView head, const std::string& path, std::uint
 Result<LegacyPackage> LegacyPackage::open(const std::string& path) {
   sys::Fd file(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
   if (!file) return fail_errno(path);
-  auto size = TRY(regular_size(file.get(), path));
+  auto size = TRY(sys::regular_size(file.get(), path));
   if (size < kLengthSize) return not_legacy(path, "it ends before the token");
   ByteArray<kLengthSize> head{};
-  TRY(read_at(file.get(), 0, head, path));
+  TRY(sys::read_at(file.get(), 0, head, path));
   Bytes key(TRY(key_length(head, path, size)));
-  TRY(read_at(file.get(), kLengthSize, key, path));
+  TRY(sys::read_at(file.get(), kLengthSize, key, path));
   auto token_at = kLengthSize + key.size();
   auto token =
       TRY(FernetToken::open(file.get(), token_at, size - token_at).context(path).with_hint(kShapeHint));
@@ -50,7 +50,7 @@ Result<LegacyPackage> LegacyPackage::open(const std::string& path) {
 }
 
 Result<ZipArchive> LegacyPackage::decrypt(const Secret& data_key, const std::string& directory) const {
-  auto file = TRY(nameless_file(directory).context("a temporary file for the archive"));
+  auto file = TRY(sys::nameless_file(directory).context("a temporary file for the archive"));
   TRY(token_.decrypt(data_key, [&](ByteView bytes) {
     return sys::write_all(file.get(), bytes, "the archive's temporary file");
   }));

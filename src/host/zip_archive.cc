@@ -6,8 +6,8 @@
 #include <memory>
 #include <set>
 
-#include "host/read_at.h"
 #include "host/zip_directory.h"
+#include "sys/read_at.h"
 
 namespace cloister::host {
 
@@ -113,7 +113,7 @@ bool TreeOrder::operator()(std::string_view a, std::string_view b) const {
 
 Result<ZipArchive> ZipArchive::open(sys::Fd file) {
   ZipArchive archive(std::move(file));
-  auto size = TRY(regular_size(archive.file_.get(), "zip"));
+  auto size = TRY(sys::regular_size(archive.file_.get(), "zip"));
   auto directory = TRY(read_zip_directory(archive.file_.get(), size));
   TRY(check_zip_layout(archive.file_.get(), directory));
   for (auto& entry : directory.entries) {
@@ -134,7 +134,7 @@ Status ZipArchive::extract(const std::string& path, const package::Sink& sink) c
   Bytes buffer(kChunk);
   for (std::uint64_t done = 0; done < member.packed; done += buffer.size()) {
     buffer.resize(static_cast<std::size_t>(std::min<std::uint64_t>(kChunk, member.packed - done)));
-    TRY(read_at(file_.get(), member.data_at + done, buffer, path));
+    TRY(sys::read_at(file_.get(), member.data_at + done, buffer, path));
     TRY(member.deflated ? inflater.write(buffer, out, path) : out.write(buffer));
   }
   if (member.deflated && !inflater.ended()) return damaged(path);

@@ -6,7 +6,7 @@
 #include <algorithm>
 
 #include "codec/cbor.h"
-#include "host/read_at.h"
+#include "sys/read_at.h"
 
 namespace cloister::host {
 
@@ -74,7 +74,7 @@ struct End {
 Result<End> read_end(int fd, std::uint64_t file_size) {
   if (file_size < kEndSize) return refuse(ErrorKind::corrupt, "shorter than an empty archive");
   ByteArray<kEndSize> record{};
-  TRY(read_at(fd, file_size - kEndSize, record, kWhat));
+  TRY(sys::read_at(fd, file_size - kEndSize, record, kWhat));
   Fields fields(record);
   if (fields.u32() != kEndMagic)
     return refuse(ErrorKind::corrupt, "no end of its directory, or something after it");
@@ -204,7 +204,7 @@ Result<ZipEntry> read_entry(Reader& reader) {
 // What follows the data where the sizes were not known before.
 Result<std::size_t> check_descriptor(int fd, const ZipEntry& entry, std::uint64_t at) {
   ByteArray<4 + kDescriptorSize> bytes{};
-  TRY(read_at(fd, at, bytes, kWhat));
+  TRY(sys::read_at(fd, at, bytes, kWhat));
   Fields fields(bytes);
   bool marked = fields.u32() == kDescriptorMagic;
   if (!marked) fields = Fields(bytes);
@@ -218,7 +218,7 @@ Result<std::size_t> check_descriptor(int fd, const ZipEntry& entry, std::uint64_
 // Reads the local header; returns where the member ends.
 Result<std::uint64_t> check_local(int fd, ZipEntry& entry) {
   ByteArray<kLocalSize> record{};
-  TRY(read_at(fd, entry.header_at, record, kWhat));
+  TRY(sys::read_at(fd, entry.header_at, record, kWhat));
   Fields fields(record);
   auto magic = fields.u32();
   fields.u16();
@@ -230,10 +230,10 @@ Result<std::uint64_t> check_local(int fd, ZipEntry& entry) {
   }
   Bytes name(fields.u16());
   Bytes extra(fields.u16());
-  TRY(read_at(fd, entry.header_at + kLocalSize, name, kWhat));
+  TRY(sys::read_at(fd, entry.header_at + kLocalSize, name, kWhat));
   if (!same || as_text(name) != entry.name)
     return refuse(ErrorKind::corrupt, "{}: its header disagrees with the directory", shown(entry.name));
-  TRY(read_at(fd, entry.header_at + kLocalSize + name.size(), extra, kWhat));
+  TRY(sys::read_at(fd, entry.header_at + kLocalSize + name.size(), extra, kWhat));
   TRY(check_extra(extra, entry.name));
   entry.member.data_at = entry.header_at + kLocalSize + name.size() + extra.size();
   auto end = entry.member.data_at + entry.member.packed;
@@ -257,7 +257,7 @@ Status check_sizes(const ZipDirectory& directory, std::uint64_t file_size) {
 Result<ZipDirectory> read_zip_directory(int fd, std::uint64_t file_size) {
   auto end = TRY(read_end(fd, file_size));
   Bytes table(end.size);
-  TRY(read_at(fd, end.at, table, kWhat));
+  TRY(sys::read_at(fd, end.at, table, kWhat));
   ZipDirectory directory{.at = end.at, .entries = {}};
   directory.entries.reserve(end.entries);
   Reader reader(table);

@@ -1,4 +1,4 @@
-#include "host/read_at.h"
+#include "sys/read_at.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -7,7 +7,7 @@
 
 #include <cerrno>
 
-namespace cloister::host {
+namespace cloister::sys {
 
 Status read_at(int fd, std::uint64_t offset, MutableByteView buffer, std::string_view what) {
   while (!buffer.empty()) {
@@ -29,14 +29,14 @@ Result<std::uint64_t> regular_size(int fd, std::string_view what) {
 }
 
 // Not every file system has O_TMPFILE.
-Result<sys::Fd> nameless_file(const std::string& directory) {
-  sys::Fd fd(::open(directory.c_str(), O_TMPFILE | O_RDWR | O_EXCL | O_CLOEXEC, 0600));
+Result<Fd> nameless_file(const std::string& directory) {
+  Fd fd(::open(directory.c_str(), O_TMPFILE | O_RDWR | O_EXCL | O_CLOEXEC, 0600));
   if (fd) return fd;
   auto name = directory + "/cloister-XXXXXX";
-  fd = sys::Fd(::mkostemp(name.data(), O_CLOEXEC));
+  fd = Fd(::mkostemp(name.data(), O_CLOEXEC));
   if (!fd) return fail_errno(directory);
   if (::unlink(name.c_str()) != 0) return fail_errno(name);
   return fd;
 }
 
-}  // namespace cloister::host
+}  // namespace cloister::sys

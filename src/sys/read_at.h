@@ -1,4 +1,4 @@
-// Reading a file at a place, and files without a name: what the conversion of old packages works on.
+// Reading a file at a place, its size, and files without a name.
 #pragma once
 
 #include <string>
@@ -6,7 +6,7 @@
 #include "base/bytes.h"
 #include "sys/fd.h"
 
-namespace cloister::host {
+namespace cloister::sys {
 
 // All of the buffer, from `offset` on. corrupt: the file ends before.
 Status read_at(int fd, std::uint64_t offset, MutableByteView buffer, std::string_view what);
@@ -16,6 +16,6 @@ Result<std::uint64_t> regular_size(int fd, std::string_view what);
 
 // An empty file of mode 0600 below `directory`, without a name: nobody else can open it, and it goes with its
 // descriptor, in whatever way the process ends.
-Result<sys::Fd> nameless_file(const std::string& directory);
+Result<Fd> nameless_file(const std::string& directory);
 
-}  // namespace cloister::host
+}  // namespace cloister::sys
