@@ -157,9 +157,14 @@ compile() {
   say "compiled in $((SECONDS - started)) s"
 }
 
-mkdir -p "$cache" "$output"
-cache=$(realpath "$cache") output=$(realpath "$output")
-finished=$cache/${finished##*/}
-if [[ -e $finished/config ]]; then say "taken from $finished"; else compile; fi
-cp "$finished/${image##*/}" "$finished/config" "$output"
-say "$output/${image##*/}: $(stat -c %s "$output/${image##*/}") bytes, SHA-256 $(sha256sum <"$output/${image##*/}" | cut -d ' ' -f 1)"
+# One function, read whole before it runs: an edit of this file cannot reach a compilation that is under way.
+main() {
+  mkdir -p "$cache" "$output"
+  cache=$(realpath "$cache") output=$(realpath "$output")
+  finished=$cache/${finished##*/}
+  if [[ -e $finished/config ]]; then say "taken from $finished"; else compile; fi
+  cp "$finished/${image##*/}" "$finished/config" "$output"
+  say "$output/${image##*/}: $(stat -c %s "$output/${image##*/}") bytes, SHA-256 $(sha256sum <"$output/${image##*/}" | cut -d ' ' -f 1)"
+  exit 0
+}
+main
