@@ -48,7 +48,8 @@ Status read_data(archive* stream, std::string_view what, const std::function<Sta
 Status unpack_member(archive* tar, const std::string& root, const std::string& name, std::uint64_t& left) {
   auto parts = TRY(sys::split_relative(name));
   TRY(sys::make_directories(root + "/" + parent_of(name), 0700));
-  sys::Fd out(::open((root + "/" + name).c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600));
+  sys::Fd out(
+      ::open((root + "/" + name).c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!out) return fail_errno(name);
   return read_data(tar, name, [&](ByteView bytes) -> Status {
     if (bytes.size() > left) return fail(ErrorKind::exhausted, "more than {} GiB", kMaxArchive >> 30);
@@ -61,14 +62,16 @@ Status unpack_archive(const std::string& path, const std::string& root) {
   Archive tar(archive_read_new(), archive_read_free);
   archive_read_support_format_tar(tar.get());
   archive_read_support_filter_all(tar.get());
-  if (archive_read_open_filename(tar.get(), path.c_str(), kReadBlock) != ARCHIVE_OK) return broken(tar.get(), path);
+  if (archive_read_open_filename(tar.get(), path.c_str(), kReadBlock) != ARCHIVE_OK)
+    return broken(tar.get(), path);
   std::uint64_t left = kMaxArchive;
   for (std::size_t members = 0;; ++members) {
     archive_entry* entry = nullptr;
     int answer = archive_read_next_header(tar.get(), &entry);
     if (answer == ARCHIVE_EOF) return {};
     if (answer != ARCHIVE_OK && answer != ARCHIVE_WARN) return broken(tar.get(), path);
-    if (members > kMaxMembers) return fail(ErrorKind::exhausted, "{}: more than {} members", path, kMaxMembers);
+    if (members > kMaxMembers)
+      return fail(ErrorKind::exhausted, "{}: more than {} members", path, kMaxMembers);
     const char* name = archive_entry_pathname(entry);
     if (name == nullptr || archive_entry_filetype(entry) == AE_IFDIR) continue;
     std::string checked(name);
@@ -91,7 +94,7 @@ Result<std::string> hex_of(const std::string& digest) {
 }  // namespace
 
 Result<BlobFolder> BlobFolder::open(const std::string& path) {
-  struct stat about {};
+  struct stat about{};
   if (::stat(path.c_str(), &about) != 0) return fail_errno(path);
   if (S_ISDIR(about.st_mode)) return BlobFolder(path);
   const char* temporary = ::getenv("TMPDIR");

@@ -10,8 +10,8 @@
 
 namespace cloister::builder {
 
-// The files of an image, in a folder. One that comes as a tar is unpacked into a temporary one: regular files alone,
-// under checked names. Names are resolved below the folder, no link is followed.
+// The files of an image, in a folder. One that comes as a tar is unpacked into a temporary one: regular files
+// alone, under checked names. Names are resolved below the folder, no link is followed.
 class BlobFolder {
  public:
   static Result<BlobFolder> open(const std::string& path);
@@ -31,8 +31,8 @@ class BlobFolder {
   std::string root_;
 };
 
-// Writes a layer's tar stream, whatever it is compressed with (gzip, zstd, none), to a file, and gives its SHA-256 as
-// "sha256:…". exhausted: larger than `max` bytes unpacked.
+// Writes a layer's tar stream, whatever it is compressed with (gzip, zstd, none), to a file, and gives its
+// SHA-256 as "sha256:…". exhausted: larger than `max` bytes unpacked.
 Result<std::string> unpack_layer(const std::string& from, const std::string& to, std::uint64_t max);
 
 }  // namespace cloister::builder

@@ -28,7 +28,8 @@ struct Entry {
   std::string hard_link;  // its target, for a second name
 };
 
-// A layer, read but not applied: what it takes away comes before what it adds, whatever the order in the file.
+// A layer, read but not applied: what it takes away comes before what it adds, whatever the order in the
+// file.
 struct Layer {
   std::vector<std::string> opaque;
   std::vector<std::string> removed;
@@ -69,8 +70,8 @@ Result<std::string> text(const char* value, std::string_view what) {
 
 // The root of the archive ("./") has no name of its own in a tree.
 bool is_root(std::string_view name) {
-  return name.find_first_not_of("./") == std::string_view::npos && name.find("..") == std::string_view::npos &&
-         !name.starts_with('/');
+  return name.find_first_not_of("./") == std::string_view::npos &&
+         name.find("..") == std::string_view::npos && !name.starts_with('/');
 }
 
 Result<Node> read_node(archive* tar, archive_entry* entry, const std::string& path, image::Spool& spool) {
@@ -162,7 +163,8 @@ bool is_mount_point_content(std::string_view path) {
   return path == ".dockerenv";
 }
 
-Status apply_layer(const std::string& tar_file, const LayerRules& rules, FileTree& tree, image::Spool& spool) {
+Status apply_layer(const std::string& tar_file, const LayerRules& rules, FileTree& tree,
+                   image::Spool& spool) {
   auto layer = TRY(read_layer(tar_file, rules, spool));
   for (const auto& path : layer.opaque) {
     if (path.empty()) {

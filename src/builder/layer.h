@@ -14,9 +14,10 @@ struct LayerRules {
   bool whiteouts = false;
 };
 
-// Adds the (uncompressed) tar file's entries to the tree, contents to the spool. Owners and permissions stay as they
-// are; setuid and setgid go, for nothing in an enclave may gain by them. invalid: a name that is absolute or
-// leads out, a hard link to what is not there, a fifo; corrupt: not a tar file; exhausted: a limit of the tree.
+// Adds the (uncompressed) tar file's entries to the tree, contents to the spool. Owners and permissions stay
+// as they are; setuid and setgid go, for nothing in an enclave may gain by them. invalid: a name that is
+// absolute or leads out, a hard link to what is not there, a fifo; corrupt: not a tar file; exhausted: a
+// limit of the tree.
 Status apply_layer(const std::string& tar_file, const LayerRules& rules, image::FileTree& tree,
                    image::Spool& spool);
 

@@ -32,7 +32,8 @@ Result<std::string> text_of(const json& object, const char* name) {
 }
 
 Result<std::vector<json>> list_of(const json& object, const char* name) {
-  if (!object.is_object() || !object.contains(name) || !object[name].is_array() || object[name].size() > kMaxLayers)
+  if (!object.is_object() || !object.contains(name) || !object[name].is_array() ||
+      object[name].size() > kMaxLayers)
     return fail(ErrorKind::invalid, "no list '{}', or one of more than {}", name, kMaxLayers);
   return object[name].get<std::vector<json>>();
 }
@@ -45,14 +46,16 @@ bool fits(const json& descriptor, const std::string& architecture) {
 }
 
 // Follows indices down to the one manifest for the architecture.
-Result<json> find_manifest(const BlobFolder& blobs, const json& index, const std::string& architecture, int depth) {
+Result<json> find_manifest(const BlobFolder& blobs, const json& index, const std::string& architecture,
+                           int depth) {
   if (depth > kMaxIndexDepth) return fail(ErrorKind::invalid, "indices of indices of indices");
   std::vector<json> fitting;
   for (auto& descriptor : TRY(list_of(index, "manifests"))) {
     if (fits(descriptor, architecture)) fitting.push_back(std::move(descriptor));
   }
   if (fitting.size() != 1)
-    return fail(ErrorKind::invalid, "{} images for {} in its index, where one is wanted", fitting.size(), architecture);
+    return fail(ErrorKind::invalid, "{} images for {} in its index, where one is wanted", fitting.size(),
+                architecture);
   auto digest = TRY(text_of(fitting.front(), "digest"));
   auto text = TRY(blobs.read_json(digest));
   auto found = TRY(parse(text, digest));
@@ -71,7 +74,8 @@ Result<std::vector<std::string>> diff_ids(const std::string& configuration, cons
     if (!id.is_string()) return fail(ErrorKind::invalid, "a diff_id that is no text");
     out.push_back(id.get<std::string>());
   }
-  if (out.size() != layers) return fail(ErrorKind::invalid, "{} layers, and digests of {}", layers, out.size());
+  if (out.size() != layers)
+    return fail(ErrorKind::invalid, "{} layers, and digests of {}", layers, out.size());
   return out;
 }
 
@@ -94,7 +98,8 @@ Result<std::vector<LayerFile>> layers_of_layout(const BlobFolder& blobs, const s
 }
 
 // `docker save` before it wrote OCI layouts: manifest.json names the configuration and the layers as files.
-Result<std::vector<LayerFile>> layers_of_docker_archive(const BlobFolder& blobs, const std::string& architecture) {
+Result<std::vector<LayerFile>> layers_of_docker_archive(const BlobFolder& blobs,
+                                                        const std::string& architecture) {
   auto text = TRY(blobs.read("manifest.json", kMaxOciJson));
   auto manifest = TRY(parse(as_text(text), "manifest.json"));
   if (!manifest.is_array() || manifest.size() != 1)

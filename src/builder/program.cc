@@ -27,7 +27,8 @@ Result<Elf64_Ehdr> read_elf_header(ByteView bytes, std::uint16_t machine, const 
   auto header = TRY(at<Elf64_Ehdr>(bytes, 0, path));
   bool elf = std::memcmp(header.e_ident, ELFMAG, SELFMAG) == 0 && header.e_ident[EI_CLASS] == ELFCLASS64 &&
              header.e_ident[EI_DATA] == ELFDATA2LSB && header.e_phentsize == sizeof(Elf64_Phdr);
-  if (!elf || header.e_phnum > kMaxSegments) return fail(ErrorKind::invalid, "{} is not an ELF program", path);
+  if (!elf || header.e_phnum > kMaxSegments)
+    return fail(ErrorKind::invalid, "{} is not an ELF program", path);
   if (header.e_machine != machine)
     return fail(ErrorKind::invalid, "{} is for another architecture than the image", path);
   return header;

@@ -19,8 +19,8 @@ using image::FileTree;
 using image::Node;
 using image::Spool;
 
-// Measured (docs/images.md): from here on a higher level takes twice the time for a few percent. Windows of up to 8 MiB
-// are what Linux's decompressor takes without a second thought.
+// Measured (docs/images.md): from here on a higher level takes twice the time for a few percent. Windows of
+// up to 8 MiB are what Linux's decompressor takes without a second thought.
 constexpr int kRamdiskLevel = 15;
 constexpr std::uint32_t kConsoleMajor = 5;  // Documentation/admin-guide/devices.txt: /dev/console
 constexpr std::uint32_t kConsoleMinor = 1;
@@ -30,7 +30,8 @@ constexpr std::array<const char*, 6> kEmptyDirectories = {"dev", "newroot", "pro
 constexpr std::array<std::string_view, 5> kOwned = {"init", "newroot", "usr/lib/cloister", "etc/cloister",
                                                     "dev/console"};
 // Folders on the way to them: a runtime may add to these, but not make links of them.
-constexpr std::array<const char*, 9> kShared = {"dev", "etc", "proc", "run", "sys", "tmp", "usr", "usr/lib", "newroot"};
+constexpr std::array<const char*, 9> kShared = {"dev", "etc", "proc",    "run",    "sys",
+                                                "tmp", "usr", "usr/lib", "newroot"};
 
 Node file_node(const image::Extent& content, mode_t permissions) {
   Node node;
@@ -73,15 +74,15 @@ Status check_runtime(const FileTree& runtime) {
     for (auto owned : kOwned) {
       bool below = path.starts_with(owned) && path.size() > owned.size() && path[owned.size()] == '/';
       if (path != owned && !below) continue;
-      return fail(ErrorKind::denied, "the root file system has /{}, a name that the enclave's own first ramdisk has",
-                  path);
+      return fail(ErrorKind::denied,
+                  "the root file system has /{}, a name that the enclave's own first ramdisk has", path);
     }
   }
   for (const char* name : kShared) {
     const Node* node = runtime.find(name);
     if (node != nullptr && !node->is_directory())
-      return fail(ErrorKind::denied, "/{} of the root file system is not a directory: it would hide the enclave's own",
-                  name);
+      return fail(ErrorKind::denied,
+                  "/{} of the root file system is not a directory: it would hide the enclave's own", name);
   }
   return {};
 }

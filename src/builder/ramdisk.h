@@ -1,5 +1,5 @@
-// The ramdisks of an image (docs/images.md): "boot" with Cloister's own programs and settings, and "runtime" with
-// what applications run on.
+// The ramdisks of an image (docs/images.md): "boot" with Cloister's own programs and settings, and "runtime"
+// with what applications run on.
 #pragma once
 
 #include <map>
@@ -21,13 +21,14 @@ struct BootParts {
 };
 Result<image::FileTree> compose_boot(const BootParts& parts, image::Spool& spool);
 
-// Refuses a runtime that would take the place of what is in the first ramdisk, which is unpacked before it: denied.
+// Refuses a runtime that would take the place of what is in the first ramdisk, which is unpacked before it:
+// denied.
 Status check_runtime(const image::FileTree& runtime);
 
 // Writes a tree as a compressed ramdisk. The same tree gives the same bytes (with the same libzstd).
 Status write_ramdisk(const image::FileTree& tree, const image::Spool& spool, const std::string& path);
 // Reads one back; `read` hands its bytes to what it is given.
-Result<image::FileTree> read_ramdisk(const std::function<Status(const std::function<Status(ByteView)>&)>& read,
-                                     image::Spool& spool);
+Result<image::FileTree> read_ramdisk(
+    const std::function<Status(const std::function<Status(ByteView)>&)>& read, image::Spool& spool);
 
 }  // namespace cloister::builder

@@ -22,8 +22,8 @@ constexpr std::size_t kMaxFiles = 1000;
 constexpr std::size_t kMaxVariables = 1000;
 constexpr std::uint64_t kMaxMemoryMib = 1 << 20;
 constexpr std::uint32_t kMaxCpus = 1024;
-constexpr std::size_t kMaxName = 64;            // bytes of name and version
-constexpr std::size_t kMaxAddedWords = 1024;    // bytes appended to the kernel's command line
+constexpr std::size_t kMaxName = 64;          // bytes of name and version
+constexpr std::size_t kMaxAddedWords = 1024;  // bytes appended to the kernel's command line
 constexpr std::uint32_t kMaxId = 65534;
 
 // The error as one that names the line (counted from 1) where the node begins.
@@ -64,7 +64,8 @@ Result<std::uint64_t> number_of(const YAML::Node& node, std::uint64_t max) {
 }
 
 // Every member by its setter. Unknown and repeated ones are refused with their line.
-Status read_mapping(const YAML::Node& node, const Schema& schema, std::initializer_list<const char*> needed = {}) {
+Status read_mapping(const YAML::Node& node, const Schema& schema,
+                    std::initializer_list<const char*> needed = {}) {
   if (!node.IsMap()) return wrong(node, "members (name: value) are wanted");
   std::map<std::string, int> seen;
   for (const auto& entry : node) {
@@ -98,8 +99,8 @@ class RecipeReader {
   Recipe out_;
 };
 
-// A relative path stays in the recipe's folder, links included: what is built follows from that folder and from what
-// the recipe says in plain words.
+// A relative path stays in the recipe's folder, links included: what is built follows from that folder and
+// from what the recipe says in plain words.
 Result<std::string> RecipeReader::path_of(const YAML::Node& node) const {
   auto text = TRY(text_of(node));
   if (text.empty()) return wrong(node, "an empty path");
@@ -112,7 +113,9 @@ Result<std::string> RecipeReader::path_of(const YAML::Node& node) const {
   if (error) return wrong(node, fmt::format("there is no {} in the recipe's folder", text));
   auto inside = folder_ == "/" ? folder_ : folder_ + "/";
   if (real.string() != folder_ && !real.string().starts_with(inside))
-    return wrong(node, fmt::format("{} leads out of the recipe's folder: write an absolute path if you mean it", text));
+    return wrong(
+        node,
+        fmt::format("{} leads out of the recipe's folder: write an absolute path if you mean it", text));
   return real.string();
 }
 
@@ -133,7 +136,8 @@ Setter RecipeReader::into(std::string& target, Result<std::string> (*parse)(cons
 Result<std::string> short_name(const YAML::Node& node) {
   auto text = TRY(text_of(node));
   if (text.empty() || text.size() > kMaxName || !only_of(text, "._-+"))
-    return wrong(node, fmt::format("'{}' is not 1 to {} letters, digits, '.', '_', '-' or '+'", text, kMaxName));
+    return wrong(node,
+                 fmt::format("'{}' is not 1 to {} letters, digits, '.', '_', '-' or '+'", text, kMaxName));
   return text;
 }
 
@@ -231,7 +235,8 @@ Result<CopiedFile> RecipeReader::read_file(const YAML::Node& node) const {
     auto colon = std::min(text.find(':'), text.size());
     auto uid = id_of(std::string_view(text).substr(0, colon));
     auto gid = colon == text.size() ? uid : id_of(std::string_view(text).substr(colon + 1));
-    if (!uid || !gid) return wrong(n, fmt::format("'{}' is not an owner such as 0:0 (numbers up to {})", text, kMaxId));
+    if (!uid || !gid)
+      return wrong(n, fmt::format("'{}' is not an owner such as 0:0 (numbers up to {})", text, kMaxId));
     file.uid = *uid;
     file.gid = *gid;
     return {};
@@ -263,7 +268,8 @@ Status RecipeReader::read_environment(const YAML::Node& node) {
 Result<Recipe> RecipeReader::read(const YAML::Node& root) {
   auto architecture = [&](const YAML::Node& n) -> Status {
     auto text = TRY(text_of(n));
-    if (text != "x86_64" && text != "arm64") return wrong(n, fmt::format("'{}' is neither x86_64 nor arm64", text));
+    if (text != "x86_64" && text != "arm64")
+      return wrong(n, fmt::format("'{}' is neither x86_64 nor arm64", text));
     out_.architecture = text == "arm64" ? image::Architecture::arm64 : image::Architecture::x86_64;
     return {};
   };
@@ -276,7 +282,8 @@ Result<Recipe> RecipeReader::read(const YAML::Node& root) {
   };
   auto unpinned = [&](const YAML::Node& n) -> Status {
     auto text = TRY(text_of(n));
-    if (text != "true" && text != "false") return wrong(n, fmt::format("'{}' is neither true nor false", text));
+    if (text != "true" && text != "false")
+      return wrong(n, fmt::format("'{}' is neither true nor false", text));
     out_.pip_unpinned = text == "true";
     return {};
   };

@@ -1,4 +1,5 @@
-// A recipe: what an enclave image is made of (docs/formats/recipe.md). The only code of this room that sees YAML.
+// A recipe: what an enclave image is made of (docs/formats/recipe.md). The only code of this room that sees
+// YAML.
 #pragma once
 
 #include <cstdint>
@@ -17,8 +18,8 @@ inline constexpr std::size_t kMaxRecipe = 256 * 1024;  // bytes
 
 // Debian packages, with what they depend on.
 struct DebianBase {
-  std::string suite;                  // "bookworm"
-  std::string snapshot;               // "20260901T000000Z"; empty: what the mirror has today
+  std::string suite;     // "bookworm"
+  std::string snapshot;  // "20260901T000000Z"; empty: what the mirror has today
   std::vector<std::string> packages;
 };
 struct DirectoryBase {
@@ -30,9 +31,9 @@ struct OciBase {
 using Base = std::variant<std::monostate, DebianBase, DirectoryBase, OciBase>;  // monostate: supervisor only
 
 struct CopiedFile {
-  std::string from;               // on this machine
-  std::string to;                 // in the image, without its first slash
-  std::optional<unsigned> mode;   // of a file; default 0755 where its owner may run it, else 0644
+  std::string from;              // on this machine
+  std::string to;                // in the image, without its first slash
+  std::optional<unsigned> mode;  // of a file; default 0755 where its owner may run it, else 0644
   std::uint32_t uid = 0;
   std::uint32_t gid = 0;
 };
@@ -50,10 +51,10 @@ struct Recipe {
   bool pip_unpinned = false;
   std::vector<CopiedFile> files;
   std::map<std::string, std::string> environment;
-  std::string trust;         // a trust file; empty: composed from the mode
-  std::string kms_ca;        // PEM file; empty: the system's authorities, or --kms-ca
-  std::string kernel;        // a kernel's file; empty: Cloister's own
-  std::string command_line;  // appended to the kernel's command line
+  std::string trust;             // a trust file; empty: composed from the mode
+  std::string kms_ca;            // PEM file; empty: the system's authorities, or --kms-ca
+  std::string kernel;            // a kernel's file; empty: Cloister's own
+  std::string command_line;      // appended to the kernel's command line
   std::uint64_t memory_mib = 0;  // 0: what the root file system needs
   std::uint32_t cpus = 2;
 };

@@ -14,10 +14,11 @@ using nlohmann::json;
 constexpr std::size_t kMaxTrust = 1024 * 1024;  // bytes, as the supervisor has it
 
 // All of src/sandbox/wall.h: the kernel of an image has what each needs.
-const json kAllWalls = {"session",      "keyring", "descriptors",  "limits",  "capabilities",      "identity",
-                        "parent_death", "landlock", "no_new_privileges", "dumpable", "seccomp", "mounts",
-                        "pids",         "proc",    "network",      "ipc",     "hostname",          "cgroup",
-                        "cgroup_memory", "cgroup_pids", "cgroup_cpu", "idmap"};
+const json kAllWalls = {
+    "session",       "keyring",     "descriptors",       "limits",   "capabilities", "identity",
+    "parent_death",  "landlock",    "no_new_privileges", "dumpable", "seccomp",      "mounts",
+    "pids",          "proc",        "network",           "ipc",      "hostname",     "cgroup",
+    "cgroup_memory", "cgroup_pids", "cgroup_cpu",        "idmap"};
 
 json aws_endpoints() {
   json out;
@@ -25,7 +26,8 @@ json aws_endpoints() {
     json variants{{"standard", fmt::format("kms.{{region}}.{}", partition.suffix)}};
     if (partition.id == "aws" || partition.id == "aws-us-gov")
       variants["fips"] = fmt::format("kms-fips.{{region}}.{}", partition.suffix);
-    if (partition.id == "aws") variants["dualstack"] = fmt::format("kms.{{region}}.{}", partition.dualstack_suffix);
+    if (partition.id == "aws")
+      variants["dualstack"] = fmt::format("kms.{{region}}.{}", partition.dualstack_suffix);
     if (partition.id == "aws")
       variants["fips-dualstack"] = fmt::format("kms-fips.{{region}}.{}", partition.dualstack_suffix);
     out[std::string(partition.id)] = variants;
@@ -36,9 +38,8 @@ json aws_endpoints() {
 }  // namespace
 
 std::string compose_trust(Mode mode, std::string_view kms_ca_pem) {
-  json endpoints = mode == Mode::production
-                       ? aws_endpoints()
-                       : json{{"aws", {{"standard", "kms.{region}.cloister.test"}}}};
+  json endpoints = mode == Mode::production ? aws_endpoints()
+                                            : json{{"aws", {{"standard", "kms.{region}.cloister.test"}}}};
   json object{{"version", 1},
               {"mode", to_string(mode)},
               {"kms_endpoints", endpoints},

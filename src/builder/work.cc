@@ -21,7 +21,8 @@ constexpr int kNoSuchProgram = 127;                // as shells have it
 int become(const Program& program) {
   sys::Fd log(::open(program.log.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
   sys::Fd nothing(::open("/dev/null", O_RDONLY | O_CLOEXEC));
-  if (!log || !nothing || ::dup2(nothing.get(), 0) < 0 || ::dup2(log.get(), 1) < 0 || ::dup2(log.get(), 2) < 0)
+  if (!log || !nothing || ::dup2(nothing.get(), 0) < 0 || ::dup2(log.get(), 1) < 0 ||
+      ::dup2(log.get(), 2) < 0)
     return 1;
   ::umask(022);
   ::setenv("LC_ALL", "C.UTF-8", 1);

@@ -37,8 +37,8 @@ struct Program {
   std::string hint;                            // how to get the program
 };
 
-// Runs a program to its end: umask 022, LC_ALL=C.UTF-8, TZ=UTC, whatever the caller's are. Failing, the error has the
-// last line that it wrote. not_found: no such program, with the hint.
+// Runs a program to its end: umask 022, LC_ALL=C.UTF-8, TZ=UTC, whatever the caller's are. Failing, the error
+// has the last line that it wrote. not_found: no such program, with the hint.
 Status run_program(const Program& program);
 
 }  // namespace cloister::builder

@@ -1,5 +1,6 @@
 #include <cstdio>
 
+#include "cli/image_build.h"
 #include "cli/simulation_options.h"
 #include "cli/verbs.h"
 #include "sys/file.h"
@@ -37,6 +38,7 @@ void add_image(CommandLine& line, const Context& context) {
   auto options = std::make_shared<Options>();
   auto image = line.verb("image", "Enclave images and their measurements");
   image.example("cloister image measure --simulated -o measurements.json");
+  add_image_build(line, image, context);
   line.verb(image, "measure", "Compute the measurements that a key's policy can name")
       .flag("--simulated", options->simulated, "of the simulated enclave of this machine's `cloister up`")
       .text("--kms-ca", options->kms_ca, "PEM file of the embedded KMS's authority (default: AWS_CA_BUNDLE)")

@@ -12,9 +12,9 @@ namespace {
 
 constexpr std::string_view kMagic = "070701";
 constexpr std::string_view kTrailer = "TRAILER!!!";
-constexpr std::uint64_t kAlignment = 4;             // bytes; of names (with their header) and contents
+constexpr std::uint64_t kAlignment = 4;  // bytes; of names (with their header) and contents
 constexpr std::size_t kFieldDigits = 8;
-constexpr std::size_t kContentChunk = 256 * 1024;   // bytes
+constexpr std::size_t kContentChunk = 256 * 1024;  // bytes
 
 std::uint64_t padding_after(std::uint64_t size) {
   return (kAlignment - size % kAlignment) % kAlignment;
@@ -30,10 +30,11 @@ Status write_zeros(std::uint64_t count, const ByteSink& sink) {
 }
 
 Status write_header(const Fields& f, std::string_view name, const ByteSink& sink) {
-  // The fields: inode, mode, uid, gid, links, time, size, device of the file (2), device it is (2), name, check.
-  auto text = fmt::format("{}{:08x}{:08x}{:08x}{:08x}{:08x}{:08x}{:08x}{:08x}{:08x}{:08x}{:08x}{:08x}{:08x}{}", kMagic,
-                          f.inode, f.mode, f.uid, f.gid, f.links, 0, f.size, 0, 0, f.major, f.minor,
-                          name.size() + 1, 0, name);
+  // The fields: inode, mode, uid, gid, links, time, size, device of the file (2), device it is (2), name,
+  // check.
+  auto text = fmt::format(
+      "{}{:08x}{:08x}{:08x}{:08x}{:08x}{:08x}{:08x}{:08x}{:08x}{:08x}{:08x}{:08x}{:08x}{}", kMagic, f.inode,
+      f.mode, f.uid, f.gid, f.links, 0, f.size, 0, 0, f.major, f.minor, name.size() + 1, 0, name);
   text.push_back('\0');
   TRY(sink(as_bytes(text)));
   return write_zeros(padding_after(text.size()), sink);
@@ -65,8 +66,8 @@ Status write_cpio(const FileTree& tree, const Spool& spool, const ByteSink& sink
   }
   std::uint64_t inode = 0;
   for (const auto& [path, node] : tree.entries()) {
-    Fields fields{++inode, node.mode, node.uid, node.gid, node.is_directory() ? 2U : 1U, 0, node.device_major,
-                  node.device_minor};
+    Fields fields{++inode, node.mode,         node.uid,         node.gid, node.is_directory() ? 2U : 1U,
+                  0,       node.device_major, node.device_minor};
     Extent content = node.content;
     if (node.hard_link != 0) {
       auto& group = groups[node.hard_link];
@@ -187,7 +188,8 @@ Status CpioReader::end_entry() {
   if (!node_.is_file()) node_.content = {};
   if (node_.is_file() && links_ > 1) linked_[inode_].push_back(path_);
   if (tree_.find(path_) != nullptr) return fail(ErrorKind::corrupt, "cpio: {} stands there twice", path_);
-  if (TRY(tree_.resolve(path_)) != path_) return fail(ErrorKind::corrupt, "cpio: {} lies behind a link", path_);
+  if (TRY(tree_.resolve(path_)) != path_)
+    return fail(ErrorKind::corrupt, "cpio: {} lies behind a link", path_);
   return tree_.put(path_, std::move(node_));
 }
 

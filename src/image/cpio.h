@@ -1,6 +1,6 @@
 // cpio archives in the "newc" format, which Linux unpacks a ramdisk from (the kernel's
-// Documentation/driver-api/early-userspace/buffer-format.rst). Written reproducibly: order of names, no times,
-// inode numbers by order, owners as in the tree.
+// Documentation/driver-api/early-userspace/buffer-format.rst). Written reproducibly: order of names, no
+// times, inode numbers by order, owners as in the tree.
 #pragma once
 
 #include <functional>
@@ -16,10 +16,13 @@ using ByteSink = std::function<Status(ByteView)>;
 // The whole archive. Of files that are hard links of each other the last has the content, as is usual.
 Status write_cpio(const FileTree& tree, const Spool& spool, const ByteSink& sink);
 
-// Reads an archive that arrives in pieces into a tree; contents go to the spool. After a failure it is dropped.
+// Reads an archive that arrives in pieces into a tree; contents go to the spool. After a failure it is
+// dropped.
 class CpioReader {
  public:
-  CpioReader(FileTree& tree, Spool& spool) : tree_(tree), spool_(spool) { expect(State::header, kHeaderSize); }
+  CpioReader(FileTree& tree, Spool& spool) : tree_(tree), spool_(spool) {
+    expect(State::header, kHeaderSize);
+  }
   // corrupt: not such an archive. exhausted: a limit of the tree.
   Status write(ByteView bytes);
   // corrupt: its end is missing.

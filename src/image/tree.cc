@@ -85,7 +85,8 @@ Result<std::string> FileTree::resolve(const std::string& path) const {
       done = std::move(here);
       continue;
     }
-    if (++followed > kMaxLinksFollowed) return fail(ErrorKind::invalid, "{}: its parents' links go round", path);
+    if (++followed > kMaxLinksFollowed)
+      return fail(ErrorKind::invalid, "{}: its parents' links go round", path);
     if (node->link.starts_with('/')) done.clear();
     todo = fmt::format("{}/{}", node->link, todo);
     if (todo.size() > 2 * kMaxTreePath) return fail(ErrorKind::invalid, "{}: its parents' links grow", path);
@@ -106,7 +107,8 @@ Status FileTree::put(const std::string& path, Node node) {
   if (place.size() > kMaxTreePath) return fail(ErrorKind::invalid, "a name of {} bytes", place.size());
   TRY(make_parents(place));
   if (node.content.size > kMaxTreeFile)
-    return fail(ErrorKind::exhausted, "{} is larger than 4 GiB, the most that a ramdisk's file can have", path);
+    return fail(ErrorKind::exhausted, "{} is larger than 4 GiB, the most that a ramdisk's file can have",
+                path);
   auto old = entries_.find(place);
   if (old != entries_.end() && !(old->second.is_directory() && node.is_directory())) remove(place);
   entries_.insert_or_assign(place, std::move(node));

@@ -1,5 +1,5 @@
-// FileTree: a root file system as a model. Paths are keys, not places on a disk: owners, modes and devices are
-// what the image will have, whoever builds it. Contents stay in one spool file; the tree holds where.
+// FileTree: a root file system as a model. Paths are keys, not places on a disk: owners, modes and devices
+// are what the image will have, whoever builds it. Contents stay in one spool file; the tree holds where.
 #pragma once
 
 #include <sys/types.h>
@@ -16,8 +16,8 @@
 namespace cloister::image {
 
 inline constexpr std::size_t kMaxTreeEntries = 1'000'000;
-inline constexpr std::size_t kMaxTreePath = 4095;                        // bytes (the kernel's PATH_MAX less its zero)
-inline constexpr std::uint64_t kMaxTreeFile = 0xffff'ffff;               // bytes: a cpio header has 32 bits for it
+inline constexpr std::size_t kMaxTreePath = 4095;           // bytes (the kernel's PATH_MAX less its zero)
+inline constexpr std::uint64_t kMaxTreeFile = 0xffff'ffff;  // bytes: a cpio header has 32 bits for it
 inline constexpr std::uint64_t kMaxTreeBytes = std::uint64_t{64} << 30;  // of all contents
 
 // Where a content is in the spool.
