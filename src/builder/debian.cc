@@ -15,26 +15,53 @@ constexpr const char* kBuildTime =
     "1";  // seconds since 1970, for what packages write when they are installed
 
 // Folders whose contents are left out, and files by their whole name.
-constexpr std::array<std::string_view, 19> kFolders = {
+constexpr std::array<std::string_view, 46> kFolders = {
     "boot",
+    "etc/apt",
+    "etc/cron.d",
+    "etc/cron.daily",
+    "etc/cron.hourly",
+    "etc/cron.monthly",
+    "etc/cron.weekly",
+    "etc/dpkg",
+    "etc/init.d",
+    "etc/logrotate.d",
+    "etc/rc0.d",
+    "etc/rc1.d",
+    "etc/rc2.d",
+    "etc/rc3.d",
+    "etc/rc4.d",
+    "etc/rc5.d",
+    "etc/rc6.d",
+    "etc/rcS.d",
     "etc/systemd",
-    "lib/systemd",
+    "etc/update-motd.d",
+    "home",
     "media",
     "mnt",
+    "root",
     "usr/lib/systemd",
+    "usr/share/bash-completion",
     "usr/share/bug",
     "usr/share/doc",
     "usr/share/doc-base",
     "usr/share/groff",
     "usr/share/info",
-    "usr/share/lintian",
     "usr/share/linda",
+    "usr/share/lintian",
     "usr/share/locale",
     "usr/share/man",
+    "var/backups",
     "var/cache",
     "var/lib/apt",
-    "var/log",
+    "var/lib/dpkg/alternatives",
     "var/lib/dpkg/info",
+    "var/lib/dpkg/parts",
+    "var/lib/dpkg/triggers",
+    "var/lib/dpkg/updates",
+    "var/lib/pam",
+    "var/lib/systemd",
+    "var/log",
 };
 // Of this machine, of this build (dates, random numbers), or about who may log in, which nobody does.
 constexpr std::array<std::string_view, 16> kFiles = {
@@ -85,12 +112,16 @@ Program mmdebstrap(const DebianBase& base, image::Architecture architecture, con
       "--variant=essential",
       "--format=tar",
       architecture == image::Architecture::arm64 ? "--architectures=arm64" : "--architectures=amd64",
-      "--aptopt=Acquire::Languages \"none\"",
+      "--hook-dir=/usr/share/mmdebstrap/hooks/maybe-merged-usr",
       "--aptopt=APT::Install-Recommends \"false\"",
+      "--dpkgopt=force-unsafe-io",  // what is half written when the power goes is built again
       "--dpkgopt=path-exclude=/usr/share/doc/*",
       "--dpkgopt=path-exclude=/usr/share/man/*",
       "--dpkgopt=path-exclude=/usr/share/locale/*"};
-  if (!base.packages.empty()) words.push_back(fmt::format("--include={}", fmt::join(base.packages, ",")));
+  // usr-is-merged keeps out usrmerge, which has nothing to do here and brings all of Perl.
+  auto packages = base.packages;
+  packages.emplace_back("usr-is-merged");
+  words.push_back(fmt::format("--include={}", fmt::join(packages, ",")));
   words.push_back(base.suite);
   words.push_back(work.below("debian.tar"));
   for (auto& line : sources_of(base)) words.push_back(std::move(line));
