@@ -9,6 +9,7 @@ inline constexpr std::uint64_t kCoseSign1Tag = 18;
 inline constexpr std::int64_t kCoseAlgorithmHeader = 1;  // RFC 9052 table 3
 inline constexpr std::int64_t kCoseEs256 = -7;           // RFC 9053 table 1: ECDSA with SHA-256
 inline constexpr std::int64_t kCoseEs384 = -35;          // the same: ECDSA with SHA-384
+inline constexpr std::int64_t kCoseEs512 = -36;          // the same: ECDSA with SHA-512
 inline constexpr std::size_t kMaxCoseProtected = 64;     // bytes
 inline constexpr std::size_t kMaxCoseSignature = 512;    // bytes
 

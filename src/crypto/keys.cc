@@ -23,6 +23,7 @@ constexpr BN_ULONG kMinRsaExponent = 65537;  // FIPS 186-5
 constexpr std::size_t kRawSize = 32;         // bytes; Ed25519 and X25519
 constexpr std::size_t kP256Spki = 91;        // bytes: named curve, uncompressed point
 constexpr std::size_t kP384Spki = 120;
+constexpr std::size_t kP521Spki = 158;
 
 EVP_PKEY* pkey(void* handle) {
   return static_cast<EVP_PKEY*>(handle);
@@ -55,6 +56,7 @@ std::optional<KeyType> type_of(const EVP_PKEY* key) {
   }
   if (std::string_view(group) == "prime256v1") return KeyType::p256;
   if (std::string_view(group) == "secp384r1") return KeyType::p384;
+  if (std::string_view(group) == "secp521r1") return KeyType::p521;
   return std::nullopt;
 }
 
@@ -78,6 +80,7 @@ Bytes spki_of(const EVP_PKEY* key) {
 bool canonical(const EVP_PKEY* key, KeyType type, ByteView der) {
   if (type == KeyType::p256 && der.size() != kP256Spki) return false;
   if (type == KeyType::p384 && der.size() != kP384Spki) return false;
+  if (type == KeyType::p521 && der.size() != kP521Spki) return false;
   return std::ranges::equal(spki_of(key), der);
 }
 
@@ -150,6 +153,8 @@ Handle<EVP_PKEY> generate_key(KeyType type) {
       return Handle<EVP_PKEY>(EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "P-256"));
     case KeyType::p384:
       return Handle<EVP_PKEY>(EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "P-384"));
+    case KeyType::p521:
+      return Handle<EVP_PKEY>(EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "P-521"));
     case KeyType::rsa2048:
       return Handle<EVP_PKEY>(EVP_PKEY_Q_keygen(nullptr, nullptr, "RSA", std::size_t{2048}));
   }
@@ -180,6 +185,34 @@ Handle<EVP_PKEY> decode_pkcs8(const PemBlock& block) {
   return Handle<EVP_PKEY>(EVP_PKCS82PKEY(info.get()));
 }
 
+Handle<EVP_PKEY> decode_ec(const PemBlock& block) {
+  const std::uint8_t* at = block.data;
+  Handle<EVP_PKEY> key(d2i_PrivateKey(EVP_PKEY_EC, nullptr, &at, block.size));
+  if (!key || at != block.data + block.size) return nullptr;
+  return key;
+}
+
+// Block by block rather than by PEM_read_bio_PrivateKey, which also takes older formats and asks the terminal
+// for pass phrases. No reason of OpenSSL's is passed on: what failed is a secret's inside.
+Status next_block(BIO* bio, PemBlock& block) {
+  bool read = PEM_read_bio(bio, &block.label, &block.header, &block.data, &block.size) == 1;
+  clear_errors();
+  if (!read) return fail(ErrorKind::invalid, "private key: not a PEM file");
+  return {};
+}
+
+bool plain(const PemBlock& block, std::string_view label) {
+  return block.label == label && *block.header == '\0';
+}
+
+Result<Handle<EVP_PKEY>> usable(Handle<EVP_PKEY> key) {
+  clear_errors();
+  if (!key || !type_of(key.get()))
+    return fail(ErrorKind::invalid, "private key: malformed or of an unsupported type");
+  TRY(PublicKey::from_spki(spki_of(key.get())));
+  return key;
+}
+
 }  // namespace
 
 Result<PrivateKey> PrivateKey::generate(KeyType type) {
@@ -188,24 +221,29 @@ Result<PrivateKey> PrivateKey::generate(KeyType type) {
   return PrivateKey(share(std::move(key)));
 }
 
-// Block by block rather than by PEM_read_bio_PrivateKey, which also takes older formats and asks the terminal
-// for pass phrases. No reason of OpenSSL's is passed on: what failed is a secret's inside.
 Result<PrivateKey> PrivateKey::from_pem(ByteView pem) {
   if (pem.size() > kMaxKey) return fail(ErrorKind::invalid, "private key: longer than {} bytes", kMaxKey);
   auto bio = memory_reader(pem);
   PemBlock block;
-  bool read = PEM_read_bio(bio.get(), &block.label, &block.header, &block.data, &block.size) == 1;
-  clear_errors();
-  if (!read) return fail(ErrorKind::invalid, "private key: not a PEM file");
-  if (std::string_view(block.label) != PEM_STRING_PKCS8INF || *block.header != '\0') {
+  TRY(next_block(bio.get(), block));
+  if (!plain(block, PEM_STRING_PKCS8INF))
     return fail(ErrorKind::invalid, "private key: not an unencrypted PKCS#8 \"PRIVATE KEY\"");
-  }
-  auto key = decode_pkcs8(block);
-  clear_errors();
-  if (!key || !type_of(key.get()))
-    return fail(ErrorKind::invalid, "private key: malformed or of an unsupported type");
-  TRY(PublicKey::from_spki(spki_of(key.get())));
-  return PrivateKey(share(std::move(key)));
+  return PrivateKey(share(TRY(usable(decode_pkcs8(block)))));
+}
+
+Result<PrivateKey> PrivateKey::from_foreign_pem(ByteView pem) {
+  if (pem.size() > kMaxKey) return fail(ErrorKind::invalid, "private key: longer than {} bytes", kMaxKey);
+  auto bio = memory_reader(pem);
+  PemBlock first;
+  TRY(next_block(bio.get(), first));
+  PemBlock second;
+  bool parameters = plain(first, PEM_STRING_ECPARAMETERS);
+  if (parameters) TRY(next_block(bio.get(), second));
+  const auto& block = parameters ? second : first;
+  if (plain(block, PEM_STRING_PKCS8INF)) return PrivateKey(share(TRY(usable(decode_pkcs8(block)))));
+  if (plain(block, PEM_STRING_ECPRIVATEKEY)) return PrivateKey(share(TRY(usable(decode_ec(block)))));
+  return fail(ErrorKind::invalid,
+              "private key: neither an unencrypted \"PRIVATE KEY\" nor an \"EC PRIVATE KEY\"");
 }
 
 Secret PrivateKey::to_pem() const {

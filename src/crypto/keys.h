@@ -1,5 +1,6 @@
-// Asymmetric keys: Ed25519 (package signatures, client keys), P-256 (TLS), P-384 (attestation), RSA-2048 (KMS
-// recipient), X25519 (sealed boxes). A PrivateKey wipes itself through OpenSSL and cannot be printed.
+// Asymmetric keys: Ed25519 (package signatures, client keys), P-256 (TLS), P-384 (attestation), P-521
+// (signatures of images), RSA-2048 (KMS recipient), X25519 (sealed boxes). A PrivateKey wipes itself through
+// OpenSSL and cannot be printed.
 #pragma once
 
 #include <memory>
@@ -11,7 +12,7 @@
 
 namespace cloister::crypto {
 
-enum class KeyType { ed25519, p256, p384, rsa2048, x25519 };
+enum class KeyType { ed25519, p256, p384, p521, rsa2048, x25519 };
 
 class PublicKey {
  public:
@@ -45,11 +46,15 @@ class PrivateKey {
   static Result<PrivateKey> generate(KeyType type);
   // PKCS#8 PEM, unencrypted. The caller wipes what it read from disk.
   static Result<PrivateKey> from_pem(ByteView pem);
+  // The same, or what `openssl ecparam -genkey` writes: EC PARAMETERS, which are passed over, and an EC
+  // PRIVATE KEY (RFC 5915). For keys that people bring along; ours are PKCS#8.
+  static Result<PrivateKey> from_foreign_pem(ByteView pem);
   Secret to_pem() const;
 
   KeyType type() const;
   PublicKey public_key() const;
-  // The counterpart of PublicKey::verify: ECDSA gives r‖s with SHA-256 for P-256 and SHA-384 for P-384.
+  // The counterpart of PublicKey::verify: ECDSA gives r‖s with SHA-256 for P-256, SHA-384 for P-384
+  // and SHA-512 for P-521.
   Result<Bytes> sign(ByteView message) const;
 
   void* handle() const { return key_.get(); }  // EVP_PKEY*, for this room

@@ -13,9 +13,9 @@
 namespace cloister::crypto {
 namespace {
 
-constexpr KeyType kAllTypes[] = {KeyType::ed25519, KeyType::p256, KeyType::p384, KeyType::rsa2048,
-                                 KeyType::x25519};
-constexpr KeyType kSigners[] = {KeyType::ed25519, KeyType::p256, KeyType::p384};
+constexpr KeyType kAllTypes[] = {KeyType::ed25519, KeyType::p256,    KeyType::p384,
+                                 KeyType::p521,    KeyType::rsa2048, KeyType::x25519};
+constexpr KeyType kSigners[] = {KeyType::ed25519, KeyType::p256, KeyType::p384, KeyType::p521};
 
 Bytes unhex(std::string_view text) {
   return *from_hex(text);
@@ -67,7 +67,7 @@ TEST(PublicKey, SpkiRefusesOtherTypesCurvesAndSizes) {
   };
   refuses(EVP_PKEY_Q_keygen(nullptr, nullptr, "ED448"));
   refuses(EVP_PKEY_Q_keygen(nullptr, nullptr, "X448"));
-  refuses(EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "P-521"));
+  refuses(EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "brainpoolP512r1"));
   refuses(EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "secp256k1"));
   refuses(EVP_PKEY_Q_keygen(nullptr, nullptr, "RSA", std::size_t{1024}));
 }
@@ -156,7 +156,7 @@ TEST(Signature, RefusesFlipsOtherKeysAndSizes) {
     auto key = *PrivateKey::generate(type);
     auto signature = key.sign(message);
     ASSERT_TRUE(signature);
-    EXPECT_EQ(signature->size(), type == KeyType::p384 ? 96u : 64u);
+    EXPECT_EQ(signature->size(), type == KeyType::p521 ? 132u : type == KeyType::p384 ? 96u : 64u);
     EXPECT_TRUE(key.public_key().verify(message, *signature));
     for (std::size_t bit = 0; bit < signature->size() * 8; bit += 5) {
       auto verified = key.public_key().verify(message, flip(*signature, bit));
@@ -216,6 +216,24 @@ std::string pem_of(EVP_PKEY* key, bool traditional, const char* password) {
   char* text = nullptr;
   long length = BIO_get_mem_data(bio.get(), &text);
   return {text, static_cast<std::size_t>(length)};
+}
+
+TEST(PrivateKey, ForeignPemTakesWhatOpensslWrites) {
+  auto key = *PrivateKey::generate(KeyType::p384);
+  auto* handle = static_cast<EVP_PKEY*>(key.handle());
+  const std::string parameters = "-----BEGIN EC PARAMETERS-----\nBgUrgQQAIg==\n-----END EC PARAMETERS-----\n";
+  auto traditional = pem_of(handle, true, nullptr);
+  for (const auto& pem : {pem_of(handle, false, nullptr), traditional, parameters + traditional}) {
+    auto read = PrivateKey::from_foreign_pem(as_bytes(pem));
+    ASSERT_TRUE(read) << read.error().message();
+    EXPECT_EQ(read->public_key().spki(), key.public_key().spki());
+  }
+  EXPECT_FALSE(PrivateKey::from_foreign_pem(as_bytes(parameters)));
+  EXPECT_FALSE(PrivateKey::from_foreign_pem(as_bytes(parameters + parameters + traditional)));
+  EXPECT_FALSE(PrivateKey::from_foreign_pem(as_bytes(pem_of(handle, true, "secret"))));
+  EXPECT_FALSE(PrivateKey::from_foreign_pem(as_bytes(pem_of(handle, false, "secret"))));
+  Handle<EVP_PKEY> odd(EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "secp256k1"));
+  EXPECT_FALSE(PrivateKey::from_foreign_pem(as_bytes(pem_of(odd.get(), true, nullptr))));
 }
 
 TEST(PrivateKey, PemRefusesOtherFormats) {

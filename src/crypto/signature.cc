@@ -16,6 +16,7 @@ namespace {
 constexpr std::size_t kEd25519Signature = 64;  // bytes
 constexpr std::size_t kP256Scalar = 32;        // bytes
 constexpr std::size_t kP384Scalar = 48;        // bytes
+constexpr std::size_t kP521Scalar = 66;        // bytes
 
 // How a type of key signs.
 struct Scheme {
@@ -32,6 +33,8 @@ std::optional<Scheme> scheme_of(KeyType type) {
       return Scheme{md_of(Hash::sha256), kP256Scalar, 2 * kP256Scalar};
     case KeyType::p384:
       return Scheme{md_of(Hash::sha384), kP384Scalar, 2 * kP384Scalar};
+    case KeyType::p521:
+      return Scheme{md_of(Hash::sha512), kP521Scalar, 2 * kP521Scalar};
     case KeyType::rsa2048:
     case KeyType::x25519:
       return std::nullopt;

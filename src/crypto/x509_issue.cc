@@ -191,6 +191,8 @@ Result<const EVP_MD*> signing_digest(const PrivateKey& key) {
       return EVP_sha256();
     case KeyType::p384:
       return EVP_sha384();
+    case KeyType::p521:
+      return EVP_sha512();
     case KeyType::rsa2048:
     case KeyType::x25519:
       break;

@@ -16,6 +16,8 @@ std::string_view to_string(crypto::KeyType type) {
       return "P-256";
     case crypto::KeyType::p384:
       return "P-384";
+    case crypto::KeyType::p521:
+      return "P-521";
     case crypto::KeyType::rsa2048:
       return "RSA";
     case crypto::KeyType::x25519:

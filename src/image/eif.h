@@ -63,7 +63,7 @@ struct ImageParts {
   std::string kernel_path;                 // bzImage for x86_64, uncompressed Image for arm64
   std::string command_line;                // no control characters
   std::string metadata;                    // JSON text of EifMetadata's shape; empty: one that says nothing
-  std::vector<std::string> ramdisk_paths;  // 1 to 28; the first is the bootstrap's (PCR1), the others PCR2's
+  std::vector<std::string> ramdisk_paths;  // 1 to 29; the first is the bootstrap's (PCR1), the others PCR2's
   std::uint64_t default_memory = kDefaultMemory;  // bytes
   std::uint64_t default_cpus = kDefaultCpus;
 };

@@ -189,9 +189,8 @@ Result<SectionType> parse_section_header(ByteView bytes, std::uint64_t size) {
 }
 
 Status check_sections(std::span<const EifSection> sections) {
-  if (sections.size() < kFewestSections || sections.size() > kMaxEifSections)
-    return fail(ErrorKind::corrupt, "{} sections, where {} to {} are allowed", sections.size(),
-                kFewestSections, kMaxEifSections);
+  if (sections.size() > kMaxEifSections)
+    return fail(ErrorKind::corrupt, "{} sections, where {} are the most", sections.size(), kMaxEifSections);
   TRY(expect(count_of(sections, SectionType::kernel) == 1, "not exactly one kernel"));
   TRY(expect(count_of(sections, SectionType::command_line) == 1, "not exactly one command line"));
   TRY(expect(count_of(sections, SectionType::metadata) == 1,

@@ -84,8 +84,10 @@ Result<std::int64_t> algorithm_of(const crypto::PublicKey& key) {
       return codec::kCoseEs256;
     case crypto::KeyType::p384:
       return codec::kCoseEs384;
+    case crypto::KeyType::p521:
+      return codec::kCoseEs512;
     default:
-      return fail(ErrorKind::invalid, "a key that signs no images: P-384 and P-256 do");
+      return fail(ErrorKind::invalid, "a key that signs no images: P-256, P-384 and P-521 do");
   }
 }
 

@@ -30,7 +30,7 @@ Status verify_signature(const EifSignature& signature, const attestation::Pcr& p
 Status check_validity(const crypto::Certificate& certificate, sys::UnixMillis at);
 
 struct Signer {
-  crypto::PrivateKey key;  // ECDSA: P-256, P-384
+  crypto::PrivateKey key;  // ECDSA: P-256, P-384, P-521
   crypto::Certificate certificate;
 };
 
