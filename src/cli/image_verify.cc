@@ -2,6 +2,7 @@
 #include <cstdio>
 
 #include "base/log.h"
+#include "cli/image_build.h"
 #include "cli/image_verbs.h"
 #include "cli/verify_input.h"
 #include "image/eif_signature.h"
@@ -15,6 +16,8 @@ struct Options {
   std::string file;
   std::string measurements;
   std::string at;
+  std::string recipe;
+  RecipeOptions more;
 };
 
 enum class Verdict { good, bad, none };
@@ -99,6 +102,15 @@ Check measured(const Subject& subject, const Options& options,
                fmt::format("{} PCRs are those of {}", expected->pcrs.size(), options.measurements));
 }
 
+// The lines that name what differs are the report's; the check says how many there are.
+Result<Check> rebuilt(const Context& context, const Subject& subject, const Options& options) {
+  if (options.recipe.empty()) return Check{"recipe", Verdict::none, "not rebuilt"};
+  auto found = TRY(compare_with_recipe(context, subject.image, options.recipe, options.more));
+  for (const auto& line : found) fmt::print("      {}\n", escape_controls(line));
+  if (found.empty()) return Check{"recipe", Verdict::good, options.recipe + " makes the same image"};
+  return Check{"recipe", Verdict::bad, fmt::format("not what {} makes: {}", options.recipe, found.front())};
+}
+
 Result<std::optional<attestation::Measurements>> read_expected(const std::string& path) {
   if (path.empty()) return std::nullopt;
   auto text = TRY(sys::read_file(path, attestation::kMaxMeasurementsFile));
@@ -116,8 +128,10 @@ Result<int> verify(const Context& context, const Options& options) {
   auto at = options.at.empty() ? context.clock.now() : TRY(parse_time(options.at));
   auto expected = TRY(read_expected(options.measurements));
   auto subject = TRY(examine(options.file));
-  const Check checks[] = {structure(subject.image), checksum(subject.image), signed_by(subject),
-                          validity(subject, at), measured(subject, options, expected)};
+  auto recipe = TRY(rebuilt(context, subject, options));
+  const Check checks[] = {structure(subject.image), checksum(subject.image),
+                          signed_by(subject),       validity(subject, at),
+                          measured(subject, options, expected), recipe};
   for (const auto& one : checks)
     fmt::print("{:<5} {:<13} {}\n", to_string(one.verdict), one.name, escape_controls(one.text));
   const auto* bad = std::ranges::find(checks, Verdict::bad, &Check::verdict);
@@ -129,12 +143,15 @@ Result<int> verify(const Context& context, const Options& options) {
 
 void add_image_verify(CommandLine& line, Command& image, const Context& context) {
   auto options = std::make_shared<Options>();
-  line.verb(image, "verify", "Check an image: structure, checksum, signature, measurements")
-      .text("FILE", options->file, "the image (.eif)", true)
+  auto command = line.verb(image, "verify", "Check an image: structure, checksum, signature, measurements, recipe");
+  command.text("FILE", options->file, "the image (.eif)", true)
       .text("--measurements", options->measurements,
             "measurements (JSON): every PCR in them has to be the image's")
       .text("--at", options->at, "judge the certificate as of this time (RFC 3339; default: now)")
-      .example("cloister image verify ocr.eif --measurements measurements.json")
+      .text("--recipe", options->recipe, "make the image of this recipe, and name what differs");
+  add_recipe_options(command, options->more);
+  command.example("cloister image verify ocr.eif --measurements measurements.json")
+      .example("cloister image verify ocr.eif --recipe samples/ocr/image/enclave.yaml")
       .action([&context, options] { return verify(context, *options); });
 }
 
