@@ -198,6 +198,9 @@ def test_directory_as_base(builder):
     assert runtime["usr/bin/y"] == (0o100644, 7, 8, b"y")  # through the link, which stays
     assert runtime["etc/y"] == (0o100600, 0, 0, b"y")
     assert "tmp/left" not in runtime
+    _, runtime = builder.good("base: {directory: root}\nwithout: [/bin/x]\n")
+    assert "usr/bin/x" not in runtime and "bin" in runtime
+    assert builder.refused("base: {directory: root}\nwithout: [/usr/bin/z]\n") == "without: there is no /usr/bin/z"
     os.mkfifo(tree / "usr/pipe")
     assert builder.refused("base: {directory: root}\n") == f"{tree}: /usr/pipe is neither file, directory nor link"
 

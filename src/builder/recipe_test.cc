@@ -103,7 +103,7 @@ TEST_F(RecipeTest, RefusesBases) {
                 .error()
                 .message()
                 .substr(folder_.below("recipe.yaml: ").size()),
-            "line 1: a base of none has neither pip nor files: it is the supervisor alone");
+            "line 1: a base of none has no pip, files or without: it is the supervisor alone");
   EXPECT_EQ(load("name: a\n").error().message().substr(folder_.below("recipe.yaml: ").size()),
             "line 1: 'version' is missing");
 }
