@@ -85,6 +85,10 @@ Result<image::FileTree> compose_runtime(const Recipe& recipe, const WorkFolder& 
                   spool));
   }
   if (!recipe.pip.empty()) TRY(apply_pip(recipe, work, say, tree, spool));
+  for (const auto& path : recipe.without) {
+    auto place = TRY(tree.resolve(path));
+    if (!tree.remove(place)) return fail(ErrorKind::invalid, "without: there is no /{}", path);
+  }
   for (const auto& file : recipe.files) TRY(apply_file(file, tree, spool));
   TRY(check_runtime(tree));
   return tree;

@@ -77,7 +77,9 @@ Status Copier::copy(int at, const std::string& name, const std::string& path, in
   if (S_ISLNK(about.st_mode)) return copy_link(at, name, path);
   if (!S_ISDIR(about.st_mode))
     return fail(ErrorKind::invalid, "/{} is neither file, directory nor link", path);
-  TRY(put(path, image::directory_node()));
+  // A folder upon a link (/lib of Debian) goes where the link leads, and the link stays.
+  const image::Node* there = tree_.find(TRY(tree_.resolve(path)));
+  if (there == nullptr || !there->is_link()) TRY(put(path, image::directory_node()));
   sys::Fd folder(::openat(at, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (!folder) return fail_errno(path);
   return copy_contents(folder.get(), path, depth + 1);

@@ -94,6 +94,7 @@ class RecipeReader {
   Status read_debian(const YAML::Node& node);
   Status read_files(const YAML::Node& node);
   Result<CopiedFile> read_file(const YAML::Node& node) const;
+  Status read_without(const YAML::Node& node);
   Status read_environment(const YAML::Node& node);
   std::string folder_;  // absolute
   Recipe out_;
@@ -211,14 +212,25 @@ Result<std::uint32_t> id_of(std::string_view text) {
   return value;
 }
 
+// "/usr/x" of the image as "usr/x".
+Result<std::string> place_of(const YAML::Node& node) {
+  auto text = TRY(text_of(node));
+  if (!text.starts_with('/')) return wrong(node, fmt::format("'{}' is no absolute path in the image", text));
+  auto path = image::normal_path(text.substr(1));
+  if (!path) return at_line(node.Mark(), path.error());
+  return std::move(*path);
+}
+
+Status RecipeReader::read_without(const YAML::Node& node) {
+  if (!node.IsSequence() || node.size() > kMaxFiles) return wrong(node, "a list of paths is wanted");
+  for (const auto& item : node) out_.without.push_back(TRY(place_of(item)));
+  return {};
+}
+
 Result<CopiedFile> RecipeReader::read_file(const YAML::Node& node) const {
   CopiedFile file;
   auto to = [&](const YAML::Node& n) -> Status {
-    auto text = TRY(text_of(n));
-    if (!text.starts_with('/')) return wrong(n, fmt::format("'{}' is no absolute path in the image", text));
-    auto path = image::normal_path(text.substr(1));
-    if (!path) return at_line(n.Mark(), path.error());
-    file.to = *path;
+    file.to = TRY(place_of(n));
     return {};
   };
   auto mode = [&](const YAML::Node& n) -> Status {
@@ -304,6 +316,7 @@ Result<Recipe> RecipeReader::read(const YAML::Node& root) {
                     {"pip", path_into(out_.pip)},
                     {"pip_unpinned", unpinned},
                     {"files", [&](const YAML::Node& n) { return read_files(n); }},
+                    {"without", [&](const YAML::Node& n) { return read_without(n); }},
                     {"environment", [&](const YAML::Node& n) { return read_environment(n); }},
                     {"trust", path_into(out_.trust)},
                     {"kms_ca", path_into(out_.kms_ca)},
@@ -313,8 +326,8 @@ Result<Recipe> RecipeReader::read(const YAML::Node& root) {
                     {"cpus", cpus}},
                    {"name", "version", "base"}));
   bool empty = std::holds_alternative<std::monostate>(out_.base);
-  if (empty && (!out_.pip.empty() || !out_.files.empty()))
-    return wrong(root, "a base of none has neither pip nor files: it is the supervisor alone");
+  if (empty && (!out_.pip.empty() || !out_.files.empty() || !out_.without.empty()))
+    return wrong(root, "a base of none has no pip, files or without: it is the supervisor alone");
   if (!out_.trust.empty() && !out_.kms_ca.empty())
     return wrong(root, "a trust file names its authorities: give trust or kms_ca, not both");
   return std::move(out_);

@@ -49,6 +49,7 @@ struct Recipe {
   Base base;
   std::string pip;  // a requirements file; empty: none
   bool pip_unpinned = false;
+  std::vector<std::string> without;  // paths of the base and of pip that the image does not get
   std::vector<CopiedFile> files;
   std::map<std::string, std::string> environment;
   std::string trust;             // a trust file; empty: composed from the mode

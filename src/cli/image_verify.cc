@@ -129,9 +129,12 @@ Result<int> verify(const Context& context, const Options& options) {
   auto expected = TRY(read_expected(options.measurements));
   auto subject = TRY(examine(options.file));
   auto recipe = TRY(rebuilt(context, subject, options));
-  const Check checks[] = {structure(subject.image), checksum(subject.image),
-                          signed_by(subject),       validity(subject, at),
-                          measured(subject, options, expected), recipe};
+  const Check checks[] = {structure(subject.image),
+                          checksum(subject.image),
+                          signed_by(subject),
+                          validity(subject, at),
+                          measured(subject, options, expected),
+                          recipe};
   for (const auto& one : checks)
     fmt::print("{:<5} {:<13} {}\n", to_string(one.verdict), one.name, escape_controls(one.text));
   const auto* bad = std::ranges::find(checks, Verdict::bad, &Check::verdict);
@@ -143,7 +146,8 @@ Result<int> verify(const Context& context, const Options& options) {
 
 void add_image_verify(CommandLine& line, Command& image, const Context& context) {
   auto options = std::make_shared<Options>();
-  auto command = line.verb(image, "verify", "Check an image: structure, checksum, signature, measurements, recipe");
+  auto command =
+      line.verb(image, "verify", "Check an image: structure, checksum, signature, measurements, recipe");
   command.text("FILE", options->file, "the image (.eif)", true)
       .text("--measurements", options->measurements,
             "measurements (JSON): every PCR in them has to be the image's")
