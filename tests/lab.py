@@ -12,6 +12,10 @@ from pathlib import Path
 
 COMMAND_SECONDS = 50
 HOST_ROLE = "arn:aws:iam::111122223333:role/enclave-host"
+ROOT = Path(__file__).resolve().parent.parent
+QEMU = ROOT / ".cache/qemu"  # ./dev fetches it
+KERNEL = ROOT / "build/kernel/bzImage"  # and compiles this
+UP_SECONDS = 240  # of a machine under QEMU, translated, on a busy processor
 FIRST_JOB_USER, JOB_USERS = 61100, 64  # src/enclave/monitor.cc
 
 
@@ -22,6 +26,15 @@ def why_not():
     if not os.path.exists("/dev/fuse"):
         return "needs /dev/fuse, for the shared folder"
     return None
+
+
+def why_not_booted():
+    """Why no image can be booted here, or None."""
+    if not os.access(QEMU / "bin/qemu-system-x86_64", os.X_OK):
+        return f"needs QEMU 11 in {QEMU}: packaging/qemu/fetch.sh {QEMU}"
+    if not KERNEL.exists():
+        return f"needs the enclave's kernel: kernel/build.sh x86_64 {KERNEL.parent}"
+    return why_not()
 
 
 def free_port():
@@ -46,6 +59,7 @@ class Lab:
             (self.root / name).mkdir()
         self.kms = self.root / "kms"
         self.enclaves = []
+        self.image = None  # an enclave image: then enclaves are machines that boot it
         self.ok("owner", "kms", "init", "--dir", self.kms, "--port", str(free_port()))
         root_pem = self.root / "state/development-root/root.pem"
         self.ok("owner", "kms", "serve", "--dir", self.kms, "--development-root", root_pem, "--detach")
@@ -57,6 +71,7 @@ class Lab:
         env |= {"AWS_EC2_METADATA_DISABLED": "true"}  # nothing is asked outside this machine
         env |= {"CLOISTER_HOME": str(self.root / who / "cloister")}
         env |= {"CLOISTER_STATE": str(self.root / "state"), "CLOISTER_RUN": str(self.root / "run")}
+        env |= {"CLOISTER_QEMU": str(QEMU)}
         credentials = self.kms / ("owner.env" if who == "owner" else "user.env")
         return env | (read_env(credentials) if credentials.exists() else {})
 
@@ -76,9 +91,12 @@ class Lab:
     # --- roles ------------------------------------------------------------------------------------------------
 
     def up(self, name="default", program=None, share_mib=None, budget_mib=None):
-        quota = ["--share-mib", share_mib] if share_mib else []
-        quota += ["--share-budget-mib", budget_mib] if budget_mib else []
-        self.ok("user", "up", "--name", name, *quota, program=program)
+        if self.image:
+            how = ["--backend", "qemu", "--accelerator", "tcg", "--image", self.image]
+        else:
+            how = ["--share-mib", share_mib] if share_mib else []
+            how += ["--share-budget-mib", budget_mib] if budget_mib else []
+        self.ok("user", "up", "--name", name, *how, program=program, seconds=UP_SECONDS)
         self.enclaves.append(name)
         self.ok("user", "proxy", "-s", "kms", "--name", name)
 
@@ -92,8 +110,16 @@ class Lab:
 
     def measure(self):
         path = self.root / "measurements.json"
-        self.ok("owner", "image", "measure", "--simulated", "-o", path)
+        self.ok("owner", "image", "measure", self.image or "--simulated", "-o", path)
         return path
+
+    def build_image(self, recipe, seconds):
+        """From now on enclaves boot an image of this recipe, whose authority for KMS is this laboratory's."""
+        image = self.root / "enclave.eif"
+        authority = self.environment("owner")["AWS_CA_BUNDLE"]
+        self.ok("owner", "image", "build", recipe, "-o", image, "--kms-ca", authority, "--kernel", KERNEL, seconds=seconds)
+        self.image = image
+        return image
 
     def make_key(self, *releases):
         """A key that the enclave's image may use; its ARN."""

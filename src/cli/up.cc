@@ -46,6 +46,8 @@ void add_up(CommandLine& line, const Context& context) {
       .text("--image", options->up.image, "qemu: the enclave image to boot")
       .number("--memory", options->up.memory_mib, "qemu: MiB of memory (default: what the image asks for)")
       .number("--cpus", options->up.cpus, "qemu: processors (default: what the image asks for)")
+      .text("--accelerator", options->up.accelerator,
+            "qemu: kvm, or tcg, which needs no virtualisation (default: kvm where it works)")
       .flag("--debug", options->up.debug,
             "qemu: keep the console, with zero measurements; nothing runs in it")
       .text("--name", options->up.name, "the enclave's name (default: default)")

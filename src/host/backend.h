@@ -24,6 +24,7 @@ struct UpOptions {
   std::string image;             // EIF
   std::uint64_t memory_mib = 0;  // 0: what the image asks for
   std::uint64_t cpus = 0;        // 0: likewise
+  std::string accelerator;       // kvm or tcg; empty: kvm where it works
   bool debug = false;            // the console is kept, and the registers are zero
 };
 

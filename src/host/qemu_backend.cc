@@ -35,6 +35,9 @@ Status check_options(const UpOptions& options) {
                 "folders have half of its --memory");
   if (options.memory_mib > kMaxMachineMib)
     return fail(ErrorKind::invalid, "--memory is at most {}", kMaxMachineMib);
+  if (!options.accelerator.empty() && options.accelerator != to_string(Accelerator::kvm) &&
+      options.accelerator != to_string(Accelerator::tcg))
+    return fail(ErrorKind::invalid, "--accelerator is kvm or tcg, not '{}'", options.accelerator);
   if (options.cpus > kMaxMachineCpus)
     return fail(ErrorKind::invalid, "--cpus is at most {}", kMaxMachineCpus);
   return {};
@@ -125,12 +128,14 @@ Status boot(const Machine& machine, sys::milliseconds timeout, const std::string
   return up;
 }
 
-Status boot_somehow(const Paths& paths, Machine& machine, const HeldSignals& held, EnclaveRecord& record) {
+Status boot_somehow(const Paths& paths, const std::string& accelerator, Machine& machine,
+                    const HeldSignals& held, EnclaveRecord& record) {
   auto log = enclave_log_path(paths, record.name);
-  if (kvm_is_worth_a_try(paths)) {
+  bool asked = accelerator == to_string(Accelerator::kvm);
+  if (asked || (accelerator.empty() && kvm_is_worth_a_try(paths))) {
     machine.accelerator = Accelerator::kvm;
-    if (boot(machine, kKvmBootTimeout, log, held, record)) return {};
-    if (held.came()) return fail(ErrorKind::unavailable, "interrupted");
+    auto up = boot(machine, kKvmBootTimeout, log, held, record);
+    if (up || asked || held.came()) return up;
     TRY(sys::write_file_atomic(kvm_note_path(paths), as_bytes(boot_id())));
   }
   machine.accelerator = Accelerator::tcg;
@@ -151,7 +156,7 @@ Result<EnclaveRecord> start_qemu_enclave(const Paths& paths, const Environment& 
   TRY(make_run_directory(machine.directory));
   TRY(take_apart(image, machine));
   auto record = make_record(options, machine, measurements);
-  TRY(boot_somehow(paths, machine, held, record));
+  TRY(boot_somehow(paths, options.accelerator, machine, held, record));
   auto root = TRY(sys::read_file(paths.development_root() + "/root.pem", kMaxRecord));
   record.root_pem = std::string(as_text(root));
   // The machine has read them; what it would need them for again, a reboot, it does not do.

@@ -1,0 +1,139 @@
+"""A real enclave image, built and booted: what holds for enclaves of processes holds in a machine under QEMU.
+
+The tests named in OF_PROCESSES are those of the process backend, run as they stand. CLOISTER_BACKEND=qemu runs every
+end-to-end test that way (tests/soak/README.md)."""
+
+import json
+import shutil
+import subprocess
+
+import pytest
+
+import lab as laboratory
+import test_folder
+import test_main_job
+import test_victims
+from test_folder import tree  # noqa: F401  fixtures of theirs
+from test_victims import entries, planted  # noqa: F401
+
+pytestmark = [pytest.mark.skipif(laboratory.why_not_booted() is not None, reason=str(laboratory.why_not_booted())),
+              pytest.mark.timeout(150)]
+
+BUILD_SECONDS = 500  # Debian's packages come over the network
+
+OF_PROCESSES = {
+    test_main_job: ["test_ocr_reads_the_pages", "test_the_folder_greets", "test_exit_codes_pass_through",
+                    "test_output_arrives_byte_for_byte", "test_several_jobs_at_once", "test_a_job_finds_nothing_but_its_own",
+                    "test_the_host_cannot_unwrap_the_key_itself", "test_unknown_signers_are_refused",
+                    "test_a_release_that_is_not_listed_is_denied", "test_damaged_packages_are_refused",
+                    "test_without_a_proxy_a_run_says_so", "test_other_clients_see_neither_folder_nor_jobs"],
+    test_folder: ["test_cp_a_and_back", "test_rsync_a", "test_ls_mv_mkdir_touch_truncate_dd", "test_sqlite", "test_git_clone",
+                  "test_setuid_and_devices_do_not_exist_there"],
+    test_victims: ["test_a_traceback_stays_from_the_user", "test_other_processes_are_out_of_reach", "test_sockets_of_unix_only",
+                   "test_nothing_outlives_a_job", "test_a_job_that_ignores_every_signal_is_cancelled",
+                   "test_a_job_that_ignores_every_signal_is_ended_when_its_time_is_up", "test_a_job_without_descriptors_goes_on",
+                   "test_what_a_job_plants_is_harmless_in_the_folder", "test_links_that_stay_in_the_folder_are_served",
+                   "test_the_dataset_cannot_be_changed", "test_what_is_no_entry_point_is_refused",
+                   "test_arguments_reach_a_script_as_data", "test_a_package_cannot_link_to_an_interpreter"],
+}
+
+
+@pytest.fixture(scope="module")
+def lab(lab, repository):
+    """An enclave that is a machine with an image of its own, a folder, and the victims as the packages of test_victims."""
+    lab.build_image(repository / "tests/booted.yaml", BUILD_SECONDS)
+    lab.share_victims(repository)
+    tight = lab.root / "tight"
+    shutil.copytree(repository / "tests/victims", tight)
+    (tight / "cloister.yaml").write_text(test_victims.TIGHT)
+    lab.publish(tight, lab.folder, "tight")
+    return lab
+
+
+@pytest.fixture(scope="module")
+def probe(lab):
+    return lab.folder
+
+
+@pytest.fixture
+def folder(lab):
+    return lab.folder
+
+
+def measured(lab):
+    return json.loads(lab.measure().read_text())["Measurements"]
+
+
+@pytest.mark.timeout(BUILD_SECONDS + laboratory.UP_SECONDS)
+def test_the_guest_attests_to_what_was_measured(lab):
+    report = json.loads(lab.run("user", "verify", "--image", lab.measure(), "--json").stdout)
+    said = {pcr["index"]: pcr["value"] for pcr in report["pcrs"]}
+    for index in range(3):
+        assert said[index] == measured(lab)[f"PCR{index}"]
+    # What boot does not measure is locked, so that nobody inside gives it a meaning later.
+    assert set(range(16, 32)) <= set(said)
+
+
+def test_another_images_measurements_are_refused(lab):
+    other = json.loads(lab.measure().read_text())
+    other["Measurements"]["PCR0"] = "11" * 48
+    path = lab.root / "other.json"
+    path.write_text(json.dumps(other))
+    done = lab.run("user", "run", "--image", path, "probe.cloister", "exit.py", "exit", 0)
+    assert done.returncode == 125 and "PCR0" in done.stderr, done
+
+
+def test_every_wall_of_the_image_stands(lab):
+    assert lab.run("user", "run", "probe.cloister", "exit.py", "exit", 0).returncode == 0
+    assert "all of them" in lab.ok("user", "status")
+
+
+def test_status_and_logs_say_what_it_is(lab):
+    enclave = json.loads(lab.ok("user", "status", "--json"))["enclaves"][0]
+    assert (enclave["backend"], enclave["mode"], enclave["confidential"]) == ("qemu", "emulated", False)
+    assert "NOT confidential" in lab.ok("user", "status")
+    assert "tcg" in lab.ok("user", "logs")
+    done = lab.run("user", "console")
+    assert done.returncode == 1 and "--debug" in done.stderr
+
+
+def test_a_debug_enclave_shows_its_console_and_runs_nothing(lab):
+    lab.ok("user", "up", "--name", "debug", "--backend", "qemu", "--accelerator", "tcg", "--image", lab.image, "--debug",
+           seconds=laboratory.UP_SECONDS)
+    lab.enclaves.append("debug")
+    laboratory.wait_for(lambda: "ready: emulated mode" in lab.ok("user", "console", "--name", "debug"))
+    done = lab.run("user", "run", "--name", "debug", "probe.cloister", "exit.py", "exit", 0)
+    assert done.returncode == 125 and "PCR0" in done.stderr, done
+    assert lab.run("user", "sync", "-d", "never", "--name", "debug").returncode == 1
+    lab.down("debug")
+    assert not (lab.root / "run/debug").exists()
+
+
+def test_what_cannot_boot_is_refused(lab):
+    def up(*words):
+        done = lab.run("user", "up", "--name", "no", "--backend", "qemu", *words, seconds=laboratory.UP_SECONDS)
+        assert done.returncode == 1 and not (lab.root / "run/no/enclave.json").exists()
+        return done.stderr
+
+    damaged = lab.root / "damaged.eif"
+    damaged.write_bytes(lab.image.read_bytes()[:-1])
+    assert "damaged.eif" in up("--image", damaged)
+    assert "--image" in up()
+    assert "--accelerator" in up("--image", lab.image, "--accelerator", "magic")
+    assert "--group" in up("--image", lab.image, "--group", "root")
+
+
+# The end of the machine is the end of the enclave: by the host's hand, and by the guest's.
+def test_a_machine_that_ends_is_a_dead_enclave(lab):
+    lab.up("short")
+    first = json.loads((lab.root / "run/short/enclave.json").read_text())["pid"]
+    qemu = subprocess.run(["pgrep", "-P", str(first), "-f", "qemu-system"], capture_output=True, text=True, check=True).stdout.split()
+    subprocess.run(["kill", "-9", *qemu], check=True)
+    laboratory.wait_for(lambda: "DEAD" in lab.ok("user", "status"))
+    assert "the machine has ended" in lab.ok("user", "logs", "--name", "short")
+    lab.down("short")
+
+
+for _module, _names in OF_PROCESSES.items():
+    for _name in _names:
+        globals()[_name] = getattr(_module, _name)
