@@ -41,7 +41,8 @@ class Library:
 LIBRARIES = (
     Library("OpenSSL", re.compile(r"openssl/"), frozenset({"crypto"})),
     Library("Boost", re.compile(r"boost/"), frozenset({"http"}), sources_only=True),
-    Library("yaml-cpp", re.compile(r"yaml-cpp/"), frozenset({"host", "cli"})),
+    Library("yaml-cpp", re.compile(r"yaml-cpp/"), frozenset({"host", "cli", "builder"})),
+    Library("libarchive", re.compile(r"archive(_entry)?\.h$"), frozenset({"builder"}), sources_only=True),
     Library("SQLite", re.compile(r"sqlite3(ext)?\.h$"), frozenset({"emulator"})),
     Library("libseccomp", re.compile(r"seccomp\.h$"), frozenset({"sandbox"})),
     Library("CLI11", re.compile(r"CLI/"), frozenset({"cli", "emulator"})),
