@@ -114,7 +114,7 @@ def test_a_job_that_ignores_every_signal_is_cancelled(lab):
     running = lab.start("user", "run", "probe.cloister", "stubborn.py")
     for _ in range(4):
         assert running.stdout.readline() == b"here\n"
-    assert len(lab.job_processes()) >= 4
+    assert lab.image or len(lab.job_processes()) >= 4  # a machine does not show its processes
     running.send_signal(signal.SIGTERM)
     assert running.wait(timeout=20) == 130
     laboratory.wait_for(lambda: not lab.job_processes())
