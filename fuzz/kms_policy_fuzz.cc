@@ -4,10 +4,10 @@
 #include <cstdlib>
 
 #include "base/bytes.h"
-#include "emulator/policy_eval.h"
+#include "iam/policy_eval.h"
 
 using namespace cloister;
-using namespace cloister::emulator;
+using namespace cloister::iam;
 
 namespace {
 

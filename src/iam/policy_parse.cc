@@ -3,10 +3,10 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "emulator/policy.h"
 #include "http/json.h"
+#include "iam/policy.h"
 
-namespace cloister::emulator {
+namespace cloister::iam {
 
 namespace {
 
@@ -352,4 +352,4 @@ std::string default_trust_policy(std::string_view account) {
   return policy.dump();
 }
 
-}  // namespace cloister::emulator
+}  // namespace cloister::iam

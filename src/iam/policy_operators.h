@@ -7,7 +7,7 @@
 
 #include "base/result.h"
 
-namespace cloister::emulator {
+namespace cloister::iam {
 
 enum class Comparison {
   string_equals,
@@ -49,4 +49,4 @@ struct ConditionOperator {
 bool matches_wildcards(std::string_view pattern, std::string_view text);
 std::string to_lower(std::string_view text);  // ASCII
 
-}  // namespace cloister::emulator
+}  // namespace cloister::iam

@@ -8,9 +8,9 @@
 #include <vector>
 
 #include "base/result.h"
-#include "emulator/policy_operators.h"
+#include "iam/policy_operators.h"
 
-namespace cloister::emulator {
+namespace cloister::iam {
 
 inline constexpr std::size_t kMaxPolicyBytes = 32 * 1024;  // the limit of AWS KMS
 inline constexpr std::size_t kMaxPolicyStatements = 256;   // per document
@@ -72,4 +72,4 @@ std::string default_key_policy(std::string_view account);
 // What a role gets that is given none: whom its account lets by their identity policies.
 std::string default_trust_policy(std::string_view account);
 
-}  // namespace cloister::emulator
+}  // namespace cloister::iam

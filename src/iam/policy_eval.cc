@@ -1,8 +1,8 @@
-#include "emulator/policy_eval.h"
+#include "iam/policy_eval.h"
 
 #include <algorithm>
 
-namespace cloister::emulator {
+namespace cloister::iam {
 
 namespace {
 
@@ -176,4 +176,4 @@ std::string denial_message(const Caller& caller, const AccessRequest& request, V
                      request.action, request.resource, why());
 }
 
-}  // namespace cloister::emulator
+}  // namespace cloister::iam

@@ -1,4 +1,4 @@
-#include "emulator/policy_operators.h"
+#include "iam/policy_operators.h"
 
 #include <arpa/inet.h>
 
@@ -7,9 +7,9 @@
 #include <optional>
 
 #include "codec/base64.h"
-#include "emulator/policy_date.h"
+#include "iam/policy_date.h"
 
-namespace cloister::emulator {
+namespace cloister::iam {
 
 namespace {
 
@@ -300,4 +300,4 @@ bool ConditionOperator::holds(const std::vector<std::string>* actual,
   return all;
 }
 
-}  // namespace cloister::emulator
+}  // namespace cloister::iam
