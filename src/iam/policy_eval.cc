@@ -71,12 +71,6 @@ Coverage coverage(const Statement& statement, const Caller& caller) {
   return best;
 }
 
-bool matches_any(const Patterns<std::string>& patterns, std::string_view text) {
-  bool any = std::any_of(patterns.entries.begin(), patterns.entries.end(),
-                         [&](const std::string& pattern) { return matches_wildcards(pattern, text); });
-  return any != patterns.inverted;
-}
-
 bool holds(const Condition& condition, const RequestContext& context, Effect effect) {
   bool as_sent = condition.comparison.holds(context.find(condition.key), condition.values);
   if (!context.is_unproven(condition.key)) return as_sent;
@@ -132,6 +126,12 @@ bool works_across_accounts(std::string_view action) {
 }
 
 }  // namespace
+
+bool matches_any(const Patterns<std::string>& patterns, std::string_view text) {
+  bool any = std::any_of(patterns.entries.begin(), patterns.entries.end(),
+                         [&](const std::string& pattern) { return matches_wildcards(pattern, text); });
+  return any != patterns.inverted;
+}
 
 Verdict authorize(const Caller& caller, const AccessRequest& request, const std::optional<KeyGuard>& key) {
   auto identity = ask_own_policy(caller.identity_policy, request);

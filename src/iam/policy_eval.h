@@ -60,6 +60,9 @@ struct KeyGuard {
   const Policy& policy;
 };
 
+// Whether a list covers an action (in lower case) or a resource.
+bool matches_any(const Patterns<std::string>& patterns, std::string_view text);
+
 enum class Verdict {
   allowed,
   denied_by_key_policy,       // an explicit Deny

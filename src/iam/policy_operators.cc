@@ -208,6 +208,15 @@ Result<ConditionOperator> ConditionOperator::parse(std::string_view name) {
   return fail(ErrorKind::invalid, "unknown condition operator {}", name);
 }
 
+std::string ConditionOperator::name() const {
+  std::string_view prefix = set == SetRule::for_all ? kForAll : set == SetRule::for_any ? kForAny : "";
+  for (const auto& known : kOperators) {
+    if (known.comparison == comparison && known.order == order && known.negated == negated)
+      return fmt::format("{}{}{}", prefix, known.name, if_exists ? kIfExists : "");
+  }
+  return "?";
+}
+
 Status ConditionOperator::check_value(std::string_view value) const {
   bool good = true;
   switch (comparison) {

@@ -34,6 +34,8 @@ struct ConditionOperator {
 
   // "ForAnyValue:StringNotLikeIfExists" and so on. invalid: not an operator of AWS.
   static Result<ConditionOperator> parse(std::string_view name);
+  // As a policy writes it.
+  std::string name() const;
   // Whether a policy may compare with this value: "true" for Bool, a date for DateLessThan…
   Status check_value(std::string_view value) const;
 
