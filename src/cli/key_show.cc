@@ -72,7 +72,17 @@ void add_finding(std::string& out, const host::Finding& finding) {
   bool warning = finding.severity == host::Severity::warning;
   auto where = finding.statement.empty() ? std::string() : fmt::format(" [{}]", finding.statement);
   add_line(out, fmt::format("{} {}{}: {}", warning ? "WARNING" : "note", finding.code, where, finding.text));
-  if (warning && !finding.advice.empty()) add_line(out, fmt::format("  do: {}", finding.advice));
+}
+
+// Warnings that one step mends stand above it together.
+void add_findings(std::string& out, const std::vector<host::Finding>& findings) {
+  for (std::size_t i = 0; i < findings.size(); ++i) {
+    add_finding(out, findings[i]);
+    const auto& advice = findings[i].advice;
+    bool again = i + 1 < findings.size() && findings[i + 1].advice == advice;
+    bool told = findings[i].severity == host::Severity::warning && !advice.empty() && !again;
+    if (told) add_line(out, fmt::format("  do: {}", advice));
+  }
 }
 
 ordered_json as_json(const Opening& opening) {
@@ -111,7 +121,7 @@ std::string show_in_words(const host::KeyFacts& facts, const host::KeyJudgement&
     add_opening(out, opening, signers);
   }
   if (judgement.judged && !image) add_line(out, "  no image may decrypt");
-  for (const auto& finding : judgement.findings) add_finding(out, finding);
+  add_findings(out, judgement.findings);
   return out;
 }
 

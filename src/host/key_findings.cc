@@ -111,11 +111,10 @@ void Judge::judge_allow(const iam::Statement& allow) {
   judge_delegation(allow, open);
   judge_wildcard(allow, open);
   judge_grants_by(allow);
-  judge_control(allow, kPutKeyPolicy, "put-key-policy",
-                "who can write another policy, and so let themselves in");
+  judge_control(allow, kPutKeyPolicy, "put-key-policy", "can write another policy, and so let themselves in");
   if (facts_.key.multi_region)
     judge_control(allow, kReplicateKey, "replicate-key",
-                  "who can make a replica of the key in another region, with a policy of its own");
+                  "can make a replica of the key in another region, with a policy of its own");
 }
 
 void Judge::judge_delegation(const iam::Statement& allow, bool unattested) {
