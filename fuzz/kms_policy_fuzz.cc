@@ -98,17 +98,19 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   auto identity = Policy::parse(text, PolicyKind::identity);
   (void)Policy::parse(text, PolicyKind::trust).has_value();
   auto policy = Policy::parse(text, PolicyKind::key);
+  auto kept = Policy::parse(text, PolicyKind::kept_key);
+  if (policy && !kept) std::abort();
   auto everything = Policy::parse(
       R"({"Statement":{"Effect":"Allow","Principal":"*","Action":"*","Resource":"*"}})", PolicyKind::key);
   if (!everything) std::abort();
   host::KeyFacts facts{.key = {.account = kAccount, .arn = kKey}, .policy = std::string(text), .now = kNow};
   auto judgement = host::judge_key(facts);
-  if (judgement.judged != policy.has_value()) std::abort();
+  if (judgement.judged != kept.has_value()) std::abort();
   for (auto [arn, principal, account] :
        {std::tuple{kUser, kUser, kAccount}, {kSession, kRole, kAccount}, {kGuest, kGuest, "999999999999"}}) {
     Caller caller{.arn = arn, .principal_arn = principal, .account = account};
     if (identity) caller.identity_policy = *identity;
-    if (policy) check_findings(*policy, judgement, caller);
+    if (kept) check_findings(*kept, judgement, caller);
     for (const char* action : {"kms:Decrypt", "kms:PutKeyPolicy"}) {
       check(policy ? *policy : *everything, caller, action);
     }

@@ -45,6 +45,7 @@ class Judge {
   void judge_grants_by(const iam::Statement& allow);
   void judge_control(const iam::Statement& allow, std::string_view action, const char* code,
                      const char* text);
+  void judge_deleted(const iam::Statement& statement);
   void judge_images(const iam::Statement& statement);
   void judge_denies();
   void judge_grant(const kms::Grant& grant);
@@ -179,6 +180,16 @@ void Judge::judge_control(const iam::Statement& allow, std::string_view action, 
       fmt::format("{}: {}", text, joined(names_of(view_, people))), kTrustAdvice);
 }
 
+void Judge::judge_deleted(const iam::Statement& statement) {
+  std::vector<std::string> ids;
+  for (const auto& entry : statement.principals.entries) {
+    if (entry.kind == PatternKind::gone) ids.push_back(entry.value);
+  }
+  if (!ids.empty())
+    add(Severity::note, "deleted-principal", statement_name(view_, statement),
+        fmt::format("names what was deleted, and is nobody now: {}", joined(ids)));
+}
+
 void Judge::judge_images(const iam::Statement& statement) {
   auto simulated = to_hex(as_bytes(attestation::kSimulatedPrefix));
   bool zero = false;
@@ -253,7 +264,10 @@ void Judge::judge_regions() {
 }
 
 void Judge::judge_ends() {
-  for (const auto& statement : view_.policy.statements) judge_images(statement);
+  for (const auto& statement : view_.policy.statements) {
+    judge_images(statement);
+    judge_deleted(statement);
+  }
   for (const auto& opening : find_openings(view_, facts_.now)) {
     if (opening.until.empty()) continue;
     auto what = opening.document == Opening::Document::image
@@ -305,7 +319,7 @@ KeyJudgement judge_key(const KeyFacts& facts) {
   KeyJudgement out;
   out.findings = judge_surroundings(facts);
   KeyView view{facts.key.arn, account_of(facts.key), {}, {}, facts.now};
-  auto policy = iam::Policy::parse(facts.policy, iam::PolicyKind::key);
+  auto policy = iam::Policy::parse(facts.policy, iam::PolicyKind::kept_key);
   out.judged = policy.has_value();
   if (policy) {
     view.policy = *std::move(policy);

@@ -165,7 +165,7 @@ TEST(KeyFindings, WhatTheEvaluatorAllowsIsFound) {
   for (const auto& row : table["rows"]) {
     SCOPED_TRACE(row["why"].get<std::string>());
     auto facts = facts_of(table, row);
-    auto policy = iam::Policy::parse(facts.policy, iam::PolicyKind::key);
+    auto policy = iam::Policy::parse(facts.policy, iam::PolicyKind::kept_key);
     if (!policy) continue;
     auto judgement = judge_key(facts);
     bool decrypts = anyone_may(*policy, "kms:Decrypt", false);

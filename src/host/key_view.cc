@@ -1,6 +1,7 @@
 #include "host/key_view.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace cloister::host {
 
@@ -39,6 +40,8 @@ std::string name_of(const KeyView& view, const Admitted& one) {
       return one.who.name;
     case PatternKind::foreign:
       return fmt::format("the service or federated identity {}", one.who.name);
+    case PatternKind::gone:
+      return "nobody";
     case PatternKind::account:
       return one.who.account == view.account ? "whom the account's IAM policies allow"
                                              : fmt::format("whom account {} allows", one.who.account);
@@ -126,7 +129,9 @@ std::vector<Admitted> admitted(const KeyView& view, const iam::Statement& allow,
   iam::Question question{std::string(action), view.arn, given};
   if (view.now) question.given.not_before(*view.now);
   std::vector<Admitted> out;
+  bool everyone_asked = false;  // the longest question, and somebody may have written it many times
   for (const auto& pattern : allow.principals.entries) {
+    if (pattern.kind == PatternKind::anyone && std::exchange(everyone_asked, true)) continue;
     auto before = out.size();
     for (auto& who : iam::subjects_of(pattern, view.accounts, view.account)) {
       auto prospect = iam::prospect(view.policy, &allow, who, question);

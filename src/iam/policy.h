@@ -19,6 +19,8 @@ inline constexpr std::size_t kMaxPolicyListEntries =
 
 enum class PolicyKind {
   key,       // attached to a key: every statement names principals
+  kept_key,  // the same as a service gives it back: principals that were deleted since stand there by unique
+             // ids
   identity,  // attached to a principal or to one session of a role: no statement does
   trust,     // attached to a role, says who may assume it: principals, but no resource
 };
@@ -32,6 +34,7 @@ struct PrincipalPattern {
     account,  // "111122223333" or "arn:aws:iam::111122223333:root": value is the account
     arn,      // one user, role or role session
     foreign,  // a service or a federated identity: never a caller of ours
+    gone,     // a unique id ("AROA…"): of a principal that was deleted, so nobody's
   };
   Kind kind = Kind::foreign;
   std::string value;

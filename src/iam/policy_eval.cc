@@ -44,6 +44,7 @@ Coverage covers(const PrincipalPattern& pattern, const Caller& caller) {
       if (pattern.value == caller.principal_arn) return Coverage::directly;
       return pattern.value == caller.arn ? Coverage::as_session : Coverage::none;
     case PrincipalPattern::Kind::foreign:
+    case PrincipalPattern::Kind::gone:
       break;
   }
   return Coverage::none;

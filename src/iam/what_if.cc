@@ -175,6 +175,8 @@ Truth covers(const PrincipalPattern& pattern, const Subject& who) {
     case Kind::arn:
       if (who.kind == Subject::Kind::principal && pattern.value == who.name) return Truth::yes;
       break;
+    case Kind::gone:
+      return Truth::no;
     case Kind::foreign:
       return certain(who.kind == Subject::Kind::service && pattern.value == who.name);
   }
@@ -251,6 +253,8 @@ std::vector<Subject> subjects_of(const PrincipalPattern& pattern, const std::set
       break;
     case Kind::foreign:
       out.push_back({Subject::Kind::service, {}, pattern.value});
+      break;
+    case Kind::gone:
       break;
   }
   return out;

@@ -129,6 +129,19 @@ TEST(WhatIf, EveryoneIsThisAccountThoseNamedAndOneThatIsNot) {
   EXPECT_EQ(possible, (std::vector<bool>{false, true, false}));
 }
 
+TEST(WhatIf, ADeletedPrincipalIsNobody) {
+  auto text = principal_with(R"({"AWS":["AROAEXAMPLEEXAMPLE123","arn:aws:iam::111122223333:user/owner"]})");
+  EXPECT_FALSE(Policy::parse(text, PolicyKind::key));
+  auto policy = Policy::parse(text, PolicyKind::kept_key);
+  ASSERT_TRUE(policy);
+  const auto& names = policy->statements[0].principals.entries;
+  ASSERT_EQ(names.size(), 2u);
+  EXPECT_TRUE(subjects_of(names[0], {}, kAccount).empty());
+  EXPECT_EQ(subjects_of(names[1], {}, kAccount).size(), 1u);
+  for (const char* bad : {"AROA", "aroaexampleexample123", "AROAEXAMPLE-EXAMPLE123", "BROAEXAMPLEEXAMPLE123"})
+    EXPECT_FALSE(Policy::parse(principal_with(fmt::format(R"({{"AWS":"{}"}})", bad)), PolicyKind::kept_key));
+}
+
 TEST(WhatIf, WhatIsLeftOpenIsTold) {
   auto policy = Policy::parse(
       policy_of(conditioned("Allow", R"({"Bool":{"aws:SecureTransport":"true"}})") + "," +
