@@ -13,7 +13,7 @@ pytest.importorskip("boto3", reason="SKIP: needs python3-boto3")
 
 from botocore.exceptions import ClientError  # noqa: E402
 
-from fake_kms import Middle, Reply  # noqa: E402
+from fake_kms import Middle, Reply, refusal  # noqa: E402
 from forge import compress, tar  # noqa: E402
 from trial import APP, check_it_runs, check_refused  # noqa: E402
 
@@ -170,6 +170,84 @@ def test_keys_of_aws_are_not_opened_to_simulated_enclaves(lab, key):
         done = subprocess.run([lab.cloister, "key", verb, "-k", key, "--image", lab.measure()], env=env, cwd=lab.root / "owner", text=True,
                               capture_output=True, timeout=50)
         assert done.returncode == 1 and "is the measurement of a simulated enclave: an AWS key must not be opened to it" in done.stderr
+
+
+def shown(lab, key, kms=None):
+    """What `key show` says, as JSON, and whether `--check` would stop a pipeline."""
+    env = lab.environment("owner") | ({"AWS_ENDPOINT_URL_KMS": kms.url} if kms else {})
+    done = subprocess.run([lab.cloister, "key", "show", "-k", key, "--json", "--check"], env=env, cwd=lab.root / "owner", text=True,
+                          capture_output=True, timeout=50)
+    said = json.loads(done.stdout)
+    found = {(one["severity"], one["code"], one["statement"]) for one in said["findings"]}
+    assert done.returncode == any(severity == "warning" for severity, *_ in found), done.stderr
+    return said, found
+
+
+def test_a_policy_by_hand_is_judged(lab, owner, key):
+    """Two statements that pin the image, and a third that somebody added "for debugging": the host decrypts without an enclave, and is told of."""
+    image = json.loads(lab.measure().read_text())["Measurements"]["PCR0"]
+    attested = {"StringEqualsIgnoreCase": {"kms:RecipientAttestation:ImageSha384": image}}
+    by_hand = [{"Sid": "Owner", "Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111122223333:root"}, "Action": "kms:*", "Resource": "*"},
+               {"Sid": "Host", "Effect": "Allow", "Principal": {"AWS": laboratory.HOST_ROLE}, "Action": "kms:Decrypt", "Resource": "*",
+                "Condition": attested},
+               {"Sid": "Debugging", "Effect": "Allow", "Principal": {"AWS": laboratory.HOST_ROLE}, "Action": "kms:Decrypt", "Resource": "*",
+                "Condition": {"Bool": {"aws:SecureTransport": "true"}}}]
+    owner.put_key_policy(KeyId=key, PolicyName="default", Policy=json.dumps({"Version": "2012-10-17", "Statement": by_hand}))
+    wrapped = owner.generate_data_key(KeyId=key, KeySpec="AES_256")
+    assert lab.kms_client("user").decrypt(CiphertextBlob=wrapped["CiphertextBlob"])["Plaintext"] == wrapped["Plaintext"]
+    said, found = shown(lab, key)
+    assert {("warning", "decrypt-without-attestation", "Debugging"), ("warning", "decrypt-without-attestation", "Owner"), ("warning", "no-deny", ""),
+            ("warning", "re-encrypt-from", "Owner"), ("note", "put-key-policy", "Owner")} <= found
+    assert not any(statement == "Host" for _, _, statement in found)
+    assert [one["Sid"] for one in said["policy"]["Statement"]] == ["Owner", "Host", "Debugging"]
+    assert any(one.get("PCR0") == image and one["principals"] == [laboratory.HOST_ROLE] for one in said["can_decrypt"])
+    words = lab.ok("owner", "key", "show", "-k", key)
+    assert "  WITHOUT ATTESTATION\n" in words and "WARNING decrypt-without-attestation [Debugging]: " in words and laboratory.HOST_ROLE in words
+
+    allow(lab, key)  # the Deny that it writes holds against the rest
+    with pytest.raises(ClientError):
+        lab.kms_client("user").decrypt(CiphertextBlob=wrapped["CiphertextBlob"])
+    said, found = shown(lab, key)
+    assert {severity for severity, *_ in found} == {"note"} and all(one["document"] == "image" for one in said["can_decrypt"])
+
+
+def test_grants_and_replicas_are_told(lab, key):
+    """What the embedded KMS does not have, from one that does: two pages of grants, and regions with policies of their own."""
+    allow(lab, key)
+    pages = [{"Grants": [{"GrantId": "g-1", "GranteePrincipal": "arn:aws:iam::999988887777:user/friend", "Operations": ["Decrypt"]}],
+              "Truncated": True, "NextMarker": "more"},
+             {"Grants": [{"GrantId": "g-2", "GranteePrincipal": laboratory.HOST_ROLE, "Operations": ["Encrypt"]}], "Truncated": False}]
+    drop_the_deny, refuse = [], []
+    middle = Middle(lab)
+
+    def answer(heard):
+        if heard.operation == "ListGrants":
+            if refuse:
+                return refusal(400, "AccessDeniedException", "no")
+            return Reply(200, json.dumps(pages["Marker" in heard.members]).encode())
+        reply = middle.relay(heard)
+        members = json.loads(reply.body)
+        if heard.operation == "DescribeKey":
+            members["KeyMetadata"] |= {"MultiRegion": True, "MultiRegionConfiguration": {
+                "MultiRegionKeyType": "PRIMARY", "PrimaryKey": {"Arn": key, "Region": "us-east-1"},
+                "ReplicaKeys": [{"Arn": key.replace("us-east-1", "eu-west-1"), "Region": "eu-west-1"}]}}
+        if heard.operation == "GetKeyPolicy" and drop_the_deny:
+            policy = json.loads(members["Policy"])
+            policy["Statement"] = [one for one in policy["Statement"] if one["Effect"] == "Allow" and one["Sid"].startswith("Cloister")]
+            members["Policy"] = json.dumps(policy)
+        return Reply(reply.status, json.dumps(members).encode())
+
+    middle.answer = answer
+    bound, found = shown(lab, key, middle)
+    assert {one for one in found if one[0] == "warning"} == {("warning", "replica", "")} and ("note", "grant", "grant g-1") in found
+    assert "eu-west-1" in next(one["text"] for one in bound["findings"] if one["code"] == "replica")
+    drop_the_deny.append(True)
+    _, found = shown(lab, key, middle)
+    assert ("warning", "grant", "grant g-1") in found and not any("g-2" in statement for _, _, statement in found)
+    refuse.append(True)
+    said, found = shown(lab, key, middle)
+    assert ("warning", "grants-unknown", "") in found and any("kms:ListGrants" in one["advice"] for one in said["findings"])
+    middle.close()
 
 
 def test_mistakes(lab, key):

@@ -1,5 +1,7 @@
+#include <algorithm>
 #include <cstdio>
 
+#include "cli/key_show.h"
 #include "cli/verbs.h"
 #include "host/key_policy.h"
 #include "host/known_signers.h"
@@ -11,6 +13,7 @@ namespace cloister::cli {
 namespace {
 
 constexpr sys::milliseconds kKmsTimeout = sys::seconds(60);
+constexpr std::string_view kUnsupported = "UnsupportedOperationException";  // of the embedded KMS
 
 struct Options {
   std::string key;
@@ -26,6 +29,7 @@ struct Options {
   bool all = false;
   bool iam = false;
   bool json = false;
+  bool check = false;
 };
 
 sys::Deadline soon() {
@@ -157,31 +161,32 @@ Result<int> revoke(const Context& context, const Options& options) {
   return 0;
 }
 
-void show_list(const char* what, const std::vector<std::string>& values, const char* otherwise) {
-  fmt::print("    {}: {}\n", what, values.empty() ? otherwise : fmt::format("{}", fmt::join(values, ", ")));
+// Grants that may not be listed are a finding, not a failure. The embedded KMS has none.
+void ask_for_grants(const Context& context, Opened& opened, host::KeyFacts& facts) {
+  auto grants = opened.client.list_grants(opened.key.arn, soon());
+  if (grants) {
+    facts.grants = *std::move(grants);
+    return;
+  }
+  bool has_none = context.embedded_kms() && grants.error().message().find(kUnsupported) != std::string::npos;
+  if (!has_none) facts.grants_unknown = grants.error().message();
 }
 
 Result<int> show(const Context& context, const Options& options) {
   auto opened = TRY(open_key(context, options.key));
-  if (options.json) {
-    fmt::print("{}\n", opened.policy);
-    return 0;
-  }
-  auto access = TRY(host::read_access(opened.policy));
-  fmt::print("{} ({})\n", opened.key.arn, opened.key.key_state);
-  if (!access.only_attested)
-    fmt::print(
-        "  WARNING: no statement denies decryption, and re-encryption to another key, without attestation\n");
-  if (access.images.empty()) fmt::print("  no image may decrypt\n");
-  for (const auto& grant : access.images) {
-    fmt::print("  image {}\n", grant.pcr0);
-    show_list("principals", grant.principals, "whom the account's IAM policies allow");
-    show_list("packages", grant.names, "any");
-    show_list("releases", grant.releases, "any");
-    show_list("signers", grant.signers, "any");
-    fmt::print("    until: {}\n", grant.until.empty() ? "you revoke it" : grant.until);
-  }
-  return 0;
+  host::KeyFacts facts{.key = opened.key,
+                       .policy = opened.policy,
+                       .grants = {},
+                       .grants_unknown = {},
+                       .takes_simulated = context.embedded_kms(),
+                       .now = context.clock.now()};
+  ask_for_grants(context, opened, facts);
+  auto signers = TRY(host::KnownSigners::load(context.paths.known_signers()));
+  auto judgement = host::judge_key(facts);
+  fmt::print("{}", options.json ? show_as_json(facts, judgement) : show_in_words(facts, judgement, signers));
+  bool warned = std::ranges::any_of(
+      judgement.findings, [](const auto& finding) { return finding.severity == host::Severity::warning; });
+  return options.check && warned ? kExitFailure : 0;
 }
 
 Result<int> policy(const Context& context, const Options& options) {
@@ -232,10 +237,11 @@ void add_key(CommandLine& line, const Context& context) {
       .flag("--all", options->all, "all images")
       .example("cloister key revoke -k alias/ocr --release 1.0")
       .action([&context, options] { return revoke(context, *options); });
-  line.verb(key, "show", "Say who can decrypt")
+  line.verb(key, "show", "Say who can decrypt, and warn of ways around attestation")
       .text("-k,--key", options->key, "the key: ARN, id or alias", true)
-      .flag("--json", options->json, "the whole policy as it is")
-      .example("cloister key show -k alias/ocr")
+      .flag("--json", options->json, "as JSON: who can decrypt, the findings, the whole policy")
+      .flag("--check", options->check, "exit with 1 if there is a warning")
+      .example("cloister key show -k alias/ocr --check")
       .action([&context, options] { return show(context, *options); });
   auto printing = line.verb(key, "policy", "Print the policy that `allow` would write, for review");
   add_grant_options(printing, *options);

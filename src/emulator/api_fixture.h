@@ -11,7 +11,7 @@
 #include "codec/base64.h"
 #include "crypto/digest.h"
 #include "emulator/api.h"
-#include "emulator/policy.h"
+#include "iam/policy.h"
 #include "kms/sigv4.h"
 
 namespace cloister::emulator {
@@ -84,7 +84,7 @@ class ApiTest : public testing::Test {
   std::string new_key() const { return create_key().at("Arn"); }
   // Beside the owner's full rights, one more statement.
   void put_policy(const std::string& key, const json& statement) const {
-    auto policy = json::parse(default_key_policy("111122223333"));
+    auto policy = json::parse(iam::default_key_policy("111122223333"));
     policy["Statement"].push_back(statement);
     auto put = call(owner_, "PutKeyPolicy", {{"KeyId", key}, {"Policy", policy.dump()}});
     ASSERT_EQ(put.status, 200) << put.body;

@@ -291,7 +291,7 @@ TEST_F(ApiTest, WithoutLeaveTheHostMayDoNothing) {
       {"DescribeKey", {{"KeyId", key}}},
       {"GetKeyPolicy", {{"KeyId", key}}},
       {"ListKeyPolicies", {{"KeyId", key}}},
-      {"PutKeyPolicy", {{"KeyId", key}, {"Policy", default_key_policy("111122223333")}}},
+      {"PutKeyPolicy", {{"KeyId", key}, {"Policy", iam::default_key_policy("111122223333")}}},
       {"EnableKey", {{"KeyId", key}}},
       {"DisableKey", {{"KeyId", key}}},
       {"RotateKeyOnDemand", {{"KeyId", key}}},
@@ -354,7 +354,7 @@ TEST_F(ApiTest, PoliciesThatLockTheCallerOutNeedABypass) {
 }
 
 TEST_F(ApiTest, PrincipalsOfThisAccountMustExist) {
-  auto policy = json::parse(default_key_policy("111122223333"));
+  auto policy = json::parse(iam::default_key_policy("111122223333"));
   policy["Statement"][0]["Principal"] = {{"AWS", {kOwner, "arn:aws:iam::111122223333:user/nobody"}}};
   EXPECT_EQ(call(owner_, "CreateKey", {{"Policy", policy.dump()}}).error(),
             "MalformedPolicyDocumentException");

@@ -69,10 +69,10 @@ Outcome<void> check_signature(const http::Request& request, const kms::ParsedAut
   return {};
 }
 
-Outcome<Caller> to_caller(const PrincipalRecord& principal) {
-  Caller out{.arn = principal.caller_arn, .principal_arn = principal.arn, .account = principal.account};
+Outcome<iam::Caller> to_caller(const PrincipalRecord& principal) {
+  iam::Caller out{.arn = principal.caller_arn, .principal_arn = principal.arn, .account = principal.account};
   if (principal.identity_policy)
-    out.identity_policy = TRY(Policy::parse(*principal.identity_policy, PolicyKind::identity));
+    out.identity_policy = TRY(iam::Policy::parse(*principal.identity_policy, iam::PolicyKind::identity));
   return out;
 }
 
@@ -82,7 +82,7 @@ std::unexpected<Fault> invalid_token() {
 
 // Who an access key stands for, and the secret to check the signature with.
 struct Holder {
-  Caller caller;
+  iam::Caller caller;
   Secret secret;
 };
 
@@ -105,14 +105,14 @@ Outcome<Holder> holder_of_session(Store& store, const std::string& access_key_id
   caller.arn = session->arn();
   caller.session_started = session->started;
   const auto& narrowing = session->policy;
-  if (narrowing) caller.session_policy = TRY(Policy::parse(*narrowing, PolicyKind::identity));
+  if (narrowing) caller.session_policy = TRY(iam::Policy::parse(*narrowing, iam::PolicyKind::identity));
   return Holder{std::move(caller), std::move(session->secret)};
 }
 
 }  // namespace
 
-Outcome<Caller> authenticate(Store& store, const http::Request& request, std::string_view service,
-                             sys::UnixMillis now) {
+Outcome<iam::Caller> authenticate(Store& store, const http::Request& request, std::string_view service,
+                                  sys::UnixMillis now) {
   auto parsed = TRY(read_authorization(request));
   auto token = request.fields.get("X-Amz-Security-Token");
   // A long-lived key with a token, or a temporary one without: credentials mixed up.

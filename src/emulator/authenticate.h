@@ -3,16 +3,16 @@
 #pragma once
 
 #include "emulator/fault.h"
-#include "emulator/policy_eval.h"
 #include "emulator/store.h"
 #include "http/message.h"
+#include "iam/policy_eval.h"
 
 namespace cloister::emulator {
 
 // service: of the scope, "kms" or "sts". MissingAuthenticationTokenException, IncompleteSignatureException,
 // UnrecognizedClientException (no such access key or token), ExpiredTokenException or
 // InvalidSignatureException (wrong signature, scope or date).
-Outcome<Caller> authenticate(Store& store, const http::Request& request, std::string_view service,
-                             sys::UnixMillis now);
+Outcome<iam::Caller> authenticate(Store& store, const http::Request& request, std::string_view service,
+                                  sys::UnixMillis now);
 
 }  // namespace cloister::emulator

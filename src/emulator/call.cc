@@ -82,10 +82,11 @@ Outcome<KeyRecord> Call::required_key_or_alias(const char* member) {
   return find_key_or_alias(TRY(parameters.required_text(member, 1, kMaxKeyIdLength)));
 }
 
-Outcome<void> Call::check(const AccessRequest& request, const std::optional<KeyGuard>& guard) const {
-  auto verdict = authorize(caller, request, guard);
-  if (verdict == Verdict::allowed) return {};
-  return fault("AccessDeniedException", "{}", denial_message(caller, request, verdict));
+Outcome<void> Call::check(const iam::AccessRequest& request,
+                          const std::optional<iam::KeyGuard>& guard) const {
+  auto verdict = iam::authorize(caller, request, guard);
+  if (verdict == iam::Verdict::allowed) return {};
+  return fault("AccessDeniedException", "{}", iam::denial_message(caller, request, verdict));
 }
 
 Outcome<void> Call::require(std::string_view action, const KeyRecord& key) {
@@ -100,9 +101,9 @@ Outcome<void> Call::require(std::string_view action, const KeyRecord& key) {
   context.set_list("kms:ResourceAliases", std::move(names));
   for (auto& tag : TRY(store.tags(key.id, "", kMaxTags)))
     context.set(fmt::format("aws:ResourceTag/{}", tag.key), std::move(tag.value));
-  auto policy = TRY(Policy::parse(key.policy, PolicyKind::key));
-  AccessRequest request{fmt::format("kms:{}", action), key.arn, context};
-  return check(request, KeyGuard{store.settings().account, policy});
+  auto policy = TRY(iam::Policy::parse(key.policy, iam::PolicyKind::key));
+  iam::AccessRequest request{fmt::format("kms:{}", action), key.arn, context};
+  return check(request, iam::KeyGuard{store.settings().account, policy});
 }
 
 Outcome<void> Call::require_identity(std::string_view action, std::string_view resource) {

@@ -6,18 +6,18 @@
 #include <vector>
 
 #include "emulator/parameters.h"
-#include "emulator/policy_eval.h"
 #include "emulator/store.h"
 #include "emulator/trusted_roots.h"
+#include "iam/policy_eval.h"
 
 namespace cloister::emulator {
 
 struct Call {
   Store& store;
   const TrustedRoots& roots;
-  Caller caller;
+  iam::Caller caller;
   Parameters parameters;
-  RequestContext context;  // grows as the operation learns what it concerns
+  iam::RequestContext context;  // grows as the operation learns what it concerns
   sys::UnixMillis now;
 
   // A key by id or ARN, for the operations that AWS lets name keys by alias too. NotFoundException,
@@ -40,7 +40,7 @@ struct Call {
   Outcome<void> stop_if_dry_run() const;
 
  private:
-  Outcome<void> check(const AccessRequest& request, const std::optional<KeyGuard>& guard) const;
+  Outcome<void> check(const iam::AccessRequest& request, const std::optional<iam::KeyGuard>& guard) const;
 };
 
 // The answer's body; null for operations that answer none.
@@ -62,7 +62,7 @@ double seconds_of(sys::UnixMillis at);
 std::string material_id(std::string_view key_id, std::uint32_t version);
 
 // aws:RequestTag/… and aws:TagKeys.
-void describe_tags(RequestContext& context, const std::vector<Tag>& tags);
+void describe_tags(iam::RequestContext& context, const std::vector<Tag>& tags);
 
 // The member Policy. LimitExceededException.
 Outcome<std::optional<std::string>> policy_text(const Call& call);

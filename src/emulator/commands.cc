@@ -10,9 +10,9 @@
 #include "base/log.h"
 #include "emulator/installation.h"
 #include "emulator/instance_lock.h"
-#include "emulator/policy.h"
 #include "emulator/principals.h"
 #include "emulator/serve.h"
+#include "iam/policy.h"
 #include "sys/file.h"
 
 namespace cloister::emulator {
@@ -57,7 +57,7 @@ struct PrincipalOptions {
 
 Result<std::optional<std::string>> read_policy(const std::string& file) {
   if (file.empty()) return std::optional<std::string>();
-  auto text = TRY(sys::read_file(file, kMaxPolicyBytes));
+  auto text = TRY(sys::read_file(file, iam::kMaxPolicyBytes));
   return std::optional<std::string>(as_text(text));
 }
 

@@ -107,7 +107,7 @@ Outcome<json> create_key(Call& call) {
   describe_tags(call.context, key.tags);
   TRY(call.require_identity("CreateKey"));
   if (!key.tags.empty()) TRY(call.require_identity("TagResource"));
-  key.policy = policy.value_or(default_key_policy(call.store.settings().account));
+  key.policy = policy.value_or(iam::default_key_policy(call.store.settings().account));
   // The ARN does not exist yet; policies of keys name "*" as a rule.
   TRY(check_new_policy(call, key.policy, call.store.key_arn("new"), bypass));
   auto made = TRY(call.store.create_key(key, call.now));

@@ -20,12 +20,12 @@ std::unexpected<Fault> malformed(std::string_view why) {
 }
 
 // AWS refuses principals that do not exist; those of other accounts are not ours to know.
-Outcome<void> check_principals_exist(Call& call, const Policy& policy) {
+Outcome<void> check_principals_exist(Call& call, const iam::Policy& policy) {
   auto own = fmt::format("::{}:", call.store.settings().account);
   for (const auto& statement : policy.statements) {
     for (const auto& principal : statement.principals.entries) {
-      bool ours =
-          principal.kind == PrincipalPattern::Kind::arn && principal.value.find(own) != std::string::npos;
+      bool ours = principal.kind == iam::PrincipalPattern::Kind::arn &&
+                  principal.value.find(own) != std::string::npos;
       if (ours && !TRY(call.store.has_principal(principal.value))) {
         return malformed("Policy contains a statement with one or more invalid principals.");
       }
@@ -77,21 +77,22 @@ constexpr OperationEntry kOperations[] = {
 
 Outcome<std::optional<std::string>> policy_text(const Call& call) {
   auto text = TRY(call.parameters.text("Policy", 1, kMaxPolicyText));
-  if (text && text->size() > kMaxPolicyBytes) {
+  if (text && text->size() > iam::kMaxPolicyBytes) {
     return fault("LimitExceededException", "The policy has {} bytes, the most are {}", text->size(),
-                 kMaxPolicyBytes);
+                 iam::kMaxPolicyBytes);
   }
   return text;
 }
 
 Outcome<void> check_new_policy(Call& call, std::string_view text, std::string_view key_resource,
                                bool bypass_lockout_check) {
-  auto policy = Policy::parse(text, PolicyKind::key);
+  auto policy = iam::Policy::parse(text, iam::PolicyKind::key);
   if (!policy) return malformed(policy.error().message());
   TRY(check_principals_exist(call, *policy));
   if (bypass_lockout_check) return {};
-  AccessRequest later{"kms:PutKeyPolicy", std::string(key_resource), call.context};
-  if (authorize(call.caller, later, KeyGuard{call.store.settings().account, *policy}) != Verdict::allowed) {
+  iam::AccessRequest later{"kms:PutKeyPolicy", std::string(key_resource), call.context};
+  if (iam::authorize(call.caller, later, iam::KeyGuard{call.store.settings().account, *policy}) !=
+      iam::Verdict::allowed) {
     return malformed("The new key policy will not allow you to update the key policy in the future.");
   }
   return {};

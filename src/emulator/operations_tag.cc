@@ -57,7 +57,7 @@ constexpr OperationEntry kOperations[] = {
 
 }  // namespace
 
-void describe_tags(RequestContext& context, const std::vector<Tag>& tags) {
+void describe_tags(iam::RequestContext& context, const std::vector<Tag>& tags) {
   if (tags.empty()) return;
   std::vector<std::string> names;
   for (const auto& tag : tags) {

@@ -5,8 +5,8 @@
 #include <set>
 
 #include "codec/base64.h"
-#include "emulator/policy_operators.h"
 #include "http/json.h"
+#include "iam/policy_operators.h"
 
 namespace cloister::emulator {
 
@@ -68,7 +68,7 @@ Outcome<Parameters> Parameters::parse(std::string_view body) {
 
 std::string Parameters::member(const char* name) const {
   std::string out(name);
-  out[0] = to_lower(out.substr(0, 1))[0];
+  out[0] = iam::to_lower(out.substr(0, 1))[0];
   return prefix_ + out;
 }
 
@@ -187,7 +187,7 @@ Outcome<EncryptionContext> Parameters::encryption_context(const char* name) cons
     if (!entry.is_string()) return wrong_type(name);
     std::string entry_name(key);
     total += entry_name.size() + entry.get_ref<const http::JsonString&>().size();
-    if (!folded.insert(to_lower(entry_name)).second) {
+    if (!folded.insert(iam::to_lower(entry_name)).second) {
       return fault("ValidationException", "Two keys of the encryption context differ by case only");
     }
     out[entry_name] = entry.get<std::string>();
@@ -214,7 +214,7 @@ Outcome<std::vector<Tag>> Parameters::tags() const {
     Tag tag{.key = std::string(*key), .value = std::string(*value)};
     TRY(check_length(place + ".tagKey", tag.key, 1, kMaxTagKey));
     TRY(check_length(place + ".tagValue", tag.value, 0, kMaxTagValue));
-    if (to_lower(tag.key).starts_with("aws:"))
+    if (iam::to_lower(tag.key).starts_with("aws:"))
       return fault("TagException", "Tags beginning with aws: are reserved");
     if (!seen.insert(tag.key).second) return fault("TagException", "Duplicate tag keys");
     out.push_back(std::move(tag));

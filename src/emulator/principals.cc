@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "emulator/policy.h"
+#include "iam/policy.h"
 #include "kms/credentials.h"
 #include "sys/file.h"
 
@@ -57,10 +57,11 @@ Status check(const NewPrincipal& principal, std::string_view account) {
     return fail(ErrorKind::invalid, "a name is 1 to {} letters, digits and _+=,.@-", kMaxName);
   }
   TRY(check_account(account));
-  if (principal.identity_policy) TRY(Policy::parse(*principal.identity_policy, PolicyKind::identity));
+  if (principal.identity_policy)
+    TRY(iam::Policy::parse(*principal.identity_policy, iam::PolicyKind::identity));
   if (principal.trust_policy && !principal.role)
     return fail(ErrorKind::invalid, "a user has no trust policy");
-  if (principal.trust_policy) TRY(Policy::parse(*principal.trust_policy, PolicyKind::trust));
+  if (principal.trust_policy) TRY(iam::Policy::parse(*principal.trust_policy, iam::PolicyKind::trust));
   return {};
 }
 
@@ -91,7 +92,7 @@ Status add_principal(Store& store, const std::string& directory, const NewPrinci
                          .trust_policy = principal.trust_policy};
   if (principal.role) {
     record.caller_arn = fmt::format("arn:aws:sts::{}:assumed-role/{}/session", account, principal.name);
-    if (!record.trust_policy) record.trust_policy = default_trust_policy(account);
+    if (!record.trust_policy) record.trust_policy = iam::default_trust_policy(account);
   } else {
     record.arn = fmt::format("arn:aws:iam::{}:user/{}", account, principal.name);
     record.caller_arn = record.arn;

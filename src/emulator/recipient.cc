@@ -45,7 +45,7 @@ Outcome<crypto::PublicKey> recipient_key(const attestation::Document& document) 
   return *std::move(key);
 }
 
-void describe(const attestation::Document& document, RequestContext& context) {
+void describe(const attestation::Document& document, iam::RequestContext& context) {
   auto set = [&](const std::string& key, const attestation::Pcr& pcr) {
     bool zero = std::all_of(pcr.begin(), pcr.end(), [](auto byte) { return byte == 0; });
     if (zero)

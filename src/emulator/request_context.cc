@@ -8,7 +8,7 @@ namespace cloister::emulator {
 
 namespace {
 
-bool is_user(const Caller& caller) {
+bool is_user(const iam::Caller& caller) {
   return caller.arn == caller.principal_arn;
 }
 std::string last_part(const std::string& arn) {
@@ -24,7 +24,7 @@ std::string plain_address(const std::string& address) {
 
 }  // namespace
 
-std::string user_id(const Caller& caller) {
+std::string user_id(const iam::Caller& caller) {
   auto id = unique_id(caller.principal_arn);
   return is_user(caller) ? id : fmt::format("{}:{}", id, last_part(caller.arn));
 }
@@ -38,9 +38,9 @@ std::string iso_time(sys::UnixMillis at) {
   return {text, size};
 }
 
-RequestContext common_context(const Caller& caller, const Peer& peer, const http::Request& request,
-                              const Settings& settings, sys::UnixMillis now) {
-  RequestContext out;
+iam::RequestContext common_context(const iam::Caller& caller, const Peer& peer, const http::Request& request,
+                                   const Settings& settings, sys::UnixMillis now) {
+  iam::RequestContext out;
   out.set("aws:PrincipalArn", caller.principal_arn);
   out.set("aws:PrincipalAccount", caller.account);
   out.set("aws:PrincipalType", is_user(caller) ? "User" : "AssumedRole");

@@ -3,15 +3,15 @@
 #pragma once
 
 #include "emulator/api.h"
-#include "emulator/policy_eval.h"
+#include "iam/policy_eval.h"
 
 namespace cloister::emulator {
 
-RequestContext common_context(const Caller& caller, const Peer& peer, const http::Request& request,
-                              const Settings& settings, sys::UnixMillis now);
+iam::RequestContext common_context(const iam::Caller& caller, const Peer& peer, const http::Request& request,
+                                   const Settings& settings, sys::UnixMillis now);
 
 // "AIDA…" for a user, "AROA…:NAME" for the session NAME of a role.
-std::string user_id(const Caller& caller);
+std::string user_id(const iam::Caller& caller);
 // "2026-01-31T12:00:00Z".
 std::string iso_time(sys::UnixMillis at);
 

@@ -5,8 +5,8 @@
 
 #include "codec/base64.h"
 #include "emulator/access_key.h"
-#include "emulator/policy.h"
 #include "http/json.h"
+#include "iam/policy.h"
 
 namespace cloister::emulator {
 
@@ -39,7 +39,7 @@ Status check(const NewSession& wanted) {
   if (!wanted.policy) return {};
   if (wanted.policy->size() > kMaxSessionPolicy)
     return fail(ErrorKind::invalid, "a session policy is at most {} characters long", kMaxSessionPolicy);
-  TRY(Policy::parse(*wanted.policy, PolicyKind::identity));
+  TRY(iam::Policy::parse(*wanted.policy, iam::PolicyKind::identity));
   return {};
 }
 

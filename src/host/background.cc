@@ -3,8 +3,12 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <algorithm>
+#include <string_view>
 
 #include "host/enclave_record.h"
 #include "sys/fd.h"
@@ -14,9 +18,30 @@ namespace cloister::host {
 
 namespace {
 
+// Variables that a detached process may need: the names of our own settings, and fusermount3 is found by
+// PATH.
+constexpr std::string_view kKept[] = {"CLOISTER_", "HOME=",   "LANG=", "LC_",
+                                      "PATH=",     "TMPDIR=", "TZ=",   "XDG_"};
+
+// The variables of whoever starts it would stay in its memory and in /proc/PID/environ as long as it runs,
+// AWS credentials among them. Nobody else reads the environment: the child has one thread.
+void forget_environment() {
+  char** kept = environ;
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    std::string_view text(*entry);
+    bool needed = std::ranges::any_of(kKept, [&](auto name) { return text.starts_with(name); });
+    if (needed)
+      *kept++ = *entry;
+    else
+      ::explicit_bzero(*entry, text.size());
+  }
+  *kept = nullptr;
+}
+
 // In the child: nothing shared with the terminal or the caller.
 bool detach(const std::string& log, int keep) {
   ::setsid();
+  forget_environment();
   sigset_t none;
   sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);  // the caller may hold signals back

@@ -33,8 +33,8 @@ class HeldSignals {
 // no other descriptors, an empty environment. It is still this process's child. not_found: no such program.
 Result<pid_t> start_in_background(const std::vector<std::string>& argv, const std::string& log);
 
-// The same for a function of this program; it returns the exit code. keep: one descriptor that stays open in
-// it.
+// The same for a function of this program; it returns the exit code. Of the environment it keeps the
+// variables that such a function may need, and no credentials. keep: one descriptor that stays open in it.
 Result<pid_t> fork_in_background(const std::function<int()>& body, const std::string& log, int keep = -1);
 
 // SIGTERM, then SIGKILL after the timeout. Success if the process is not there, or if another one has its pid

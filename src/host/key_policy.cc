@@ -211,8 +211,10 @@ Status revoke_release(KeyAccess& access, std::string_view pcr0, std::string_view
     gone += std::erase(grant.releases, release);
   }
   if (gone == 0) return fail(ErrorKind::not_found, "the key's policy does not list release {}", release);
-  // An empty list would mean every release.
-  std::erase_if(access.images, [&](const auto& grant) { return grant.releases.empty(); });
+  // An empty list would mean every release; of an image that was not asked about it does.
+  std::erase_if(access.images, [&](const auto& grant) {
+    return (pcr0.empty() || grant.pcr0 == pcr0) && grant.releases.empty();
+  });
   return {};
 }
 

@@ -128,6 +128,19 @@ TEST(KeyPolicy, RevokesImagesAndReleases) {
   EXPECT_TRUE(access.images.empty());
 }
 
+TEST(KeyPolicy, AReleaseTakenFromOneImageLeavesAnotherThatMayOpenEvery) {
+  const std::string one(96, 'a');
+  const std::string other(96, 'b');
+  KeyAccess access;
+  allow_image(access, {.pcr0 = one, .releases = {"1", "2"}});
+  allow_image(access, {.pcr0 = other});
+  ASSERT_TRUE(revoke_release(access, one, "1"));
+  ASSERT_EQ(access.images.size(), 2u);
+  ASSERT_TRUE(revoke_release(access, one, "2"));
+  ASSERT_EQ(access.images.size(), 1u);
+  EXPECT_EQ(access.images[0].pcr0, other);
+}
+
 TEST(KeyPolicy, TimesAreAsPoliciesHaveThem) {
   EXPECT_EQ(*policy_time("2027-01-31"), "2027-01-31T00:00:00Z");
   EXPECT_EQ(*policy_time("2027-01-31T12:30:00Z"), "2027-01-31T12:30:00Z");

@@ -262,6 +262,21 @@ Result<std::string> Client::get_key_policy(std::string_view key, sys::Deadline d
   return std::move(out.policy);
 }
 
+Result<std::vector<Grant>> Client::list_grants(std::string_view key, sys::Deadline deadline) {
+  std::vector<Grant> out;
+  ListRequest request;
+  request.key_id = key;
+  request.limit = kGrantsPerPage;
+  for (int page = 0; page < kMaxGrantPages; ++page) {
+    auto answer = TRY(call("ListGrants", request.encode(), deadline));
+    auto grants = TRY(ListGrantsResponse::parse(answer).context("KMS ListGrants"));
+    std::ranges::move(grants.grants, std::back_inserter(out));
+    if (grants.next_marker.empty()) return out;
+    request.marker = grants.next_marker;
+  }
+  return fail(ErrorKind::exhausted, "KMS ListGrants: more than {} pages", kMaxGrantPages);
+}
+
 Status Client::put_key_policy(const PutKeyPolicyRequest& request, sys::Deadline deadline) {
   TRY(call("PutKeyPolicy", request.encode(), deadline));
   return {};

@@ -10,6 +10,7 @@
 #include "http/message.h"
 #include "kms/arn.h"
 #include "kms/credentials.h"
+#include "kms/grants.h"
 #include "kms/messages.h"
 #include "sys/stream.h"
 
@@ -67,6 +68,8 @@ class Client {
   // key: empty for all.
   Result<std::vector<AliasEntry>> list_aliases(std::string_view key, sys::Deadline deadline);
   Result<std::string> get_key_policy(std::string_view key, sys::Deadline deadline);
+  // exhausted: more than kMaxGrantPages pages.
+  Result<std::vector<Grant>> list_grants(std::string_view key, sys::Deadline deadline);
   Status put_key_policy(const PutKeyPolicyRequest& request, sys::Deadline deadline);
 
  private:

@@ -258,6 +258,34 @@ TEST_F(ClientTest, ListsEveryPage) {
   EXPECT_EQ(endless.error().kind(), ErrorKind::exhausted);
 }
 
+TEST_F(ClientTest, ListsGrants) {
+  answers_ = {
+      ok(R"({"Grants":[{"KeyId":"k","GrantId":"g1","GranteePrincipal":"arn:aws:iam::111122223333:role/a",)"
+         R"("Operations":["Decrypt","CreateGrant"],"Constraints":{"EncryptionContextSubset":{"a":"b"}}}],)"
+         R"("Truncated":true,"NextMarker":"m1"})"),
+      ok(R"({"Grants":[{"GrantId":"g2","Name":"n","GranteePrincipal":"x.amazonaws.com"}]})")};
+  auto grants = client().list_grants(kKey, {});
+  ASSERT_TRUE(grants) << grants.error().message();
+  ASSERT_EQ(grants->size(), 2U);
+  EXPECT_EQ(grants->at(0).operations, (std::vector<std::string>{"Decrypt", "CreateGrant"}));
+  EXPECT_TRUE(grants->at(0).constrained);
+  EXPECT_EQ(grants->at(1).grantee, "x.amazonaws.com");
+  EXPECT_FALSE(grants->at(1).constrained);
+  EXPECT_THAT(requests_.at(0), HasSubstr(R"({"KeyId":")" + kKey + R"(","Limit":25})"));
+  EXPECT_THAT(requests_.at(1), HasSubstr(R"("Marker":"m1")"));
+  for (const char* bad :
+       {R"({"Grants":{}})", R"({"Grants":[{"GranteePrincipal":"x"}]})", R"({"Grants":[{"GrantId":"g"}]})",
+        R"({"Grants":[{"GrantId":"g","GranteePrincipal":"x","Operations":"Decrypt"}]})",
+        R"({"Grants":[{"GrantId":"g","GranteePrincipal":"x","Operations":[1]}]})"}) {
+    answers_ = {ok(bad)};
+    auto out = client().list_grants(kKey, {});
+    ASSERT_FALSE(out) << bad;
+    EXPECT_EQ(out.error().kind(), ErrorKind::corrupt);
+  }
+  answers_.assign(kMaxGrantPages + 1, ok(R"({"Grants":[],"Truncated":true,"NextMarker":"again"})"));
+  EXPECT_EQ(client().list_grants(kKey, {}).error().kind(), ErrorKind::exhausted);
+}
+
 TEST_F(ClientTest, TheRestOfTheOperations) {
   answers_ = {ok(R"({"KeyId":")" + kKey + R"(","CiphertextBlob":"YmxvYg=="})"),
               http_answer(200, ""),

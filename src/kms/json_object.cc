@@ -134,6 +134,22 @@ Result<std::vector<ObjectReader>> ObjectReader::array(const char* name, std::siz
   return out;
 }
 
+Result<std::vector<std::string>> ObjectReader::texts(const char* name, Length each, std::size_t max) const {
+  std::vector<std::string> out;
+  const auto* member = find(name);
+  if (member == nullptr) return out;
+  if (!member->is_array() || member->size() > max)
+    return refuse("{} is not an array of at most {}", name, max);
+  for (const auto& item : *member) {
+    if (!item.is_string()) return refuse("{} holds an entry that is not a string", name);
+    const auto& entry = item.get_ref<const JsonString&>();
+    if (entry.size() < each.min || entry.size() > each.max)
+      return refuse("{} holds an entry that is not {} to {} bytes long", name, each.min, each.max);
+    out.emplace_back(std::string_view(entry));
+  }
+  return out;
+}
+
 ObjectWriter& ObjectWriter::text(std::string_view name, std::string_view value) {
   object_[JsonString(name)] = JsonString(value);
   return *this;

@@ -36,6 +36,8 @@ class ObjectReader {
   Result<std::optional<Recipient>> recipient() const;
   // An array member, empty if absent; at most max items.
   Result<std::vector<ObjectReader>> array(const char* name, std::size_t max) const;
+  // Likewise, of texts.
+  Result<std::vector<std::string>> texts(const char* name, Length each, std::size_t max) const;
   bool has(const char* name) const { return find(name) != nullptr; }
   template <class... Args>
   std::unexpected<Error> refuse(fmt::format_string<Args...> format, Args&&... args) const {

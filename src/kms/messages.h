@@ -110,7 +110,9 @@ struct KeyMetadata {
   std::string origin = "AWS_KMS";
   std::string key_manager = "CUSTOMER";
   bool multi_region = false;
-  std::optional<double> deletion_date;  // seconds since 1970
+  std::string primary_region;                // of a multi-Region key; empty: not told
+  std::vector<std::string> replica_regions;  // likewise; its own too, if it is a replica
+  std::optional<double> deletion_date;       // seconds since 1970
   JsonString encode() const;
   static Result<KeyMetadata> parse(std::string_view body);
 };

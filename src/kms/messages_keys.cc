@@ -27,6 +27,29 @@ Result<std::string> parse_next_marker(const ObjectReader& in) {
   return in.text("NextMarker", kMarker);
 }
 
+// {"MultiRegionConfiguration":{"PrimaryKey":{"Arn":…,"Region":…},"ReplicaKeys":[…]}}
+Status parse_regions(const ObjectReader& metadata, KeyMetadata& out) {
+  constexpr std::size_t kMaxReplicas = 256;  // one per region, and there are some dozens
+  if (!metadata.has("MultiRegionConfiguration")) return {};
+  auto in = TRY(metadata.object("MultiRegionConfiguration"));
+  if (in.has("PrimaryKey")) {
+    auto primary = TRY(in.object("PrimaryKey"));
+    out.primary_region = TRY(primary.text_or("Region", kWord, ""));
+  }
+  auto replicas = TRY(in.array("ReplicaKeys", kMaxReplicas));
+  for (const auto& replica : replicas) out.replica_regions.push_back(TRY(replica.text("Region", kName)));
+  return {};
+}
+
+Json encode_regions(const KeyMetadata& key) {
+  ObjectWriter out;
+  out.value("PrimaryKey", ObjectWriter().text("Region", key.primary_region).take());
+  Json replicas = Json::array();
+  for (const auto& region : key.replica_regions)
+    replicas.push_back(ObjectWriter().text("Region", region).take());
+  return out.value("ReplicaKeys", std::move(replicas)).take();
+}
+
 }  // namespace
 
 JsonString CreateKeyRequest::encode() const {
@@ -60,6 +83,7 @@ JsonString KeyMetadata::encode() const {
   out.text("Origin", origin).text("KeyManager", key_manager).value("MultiRegion", multi_region);
   out.value("EncryptionAlgorithms", Json::array({JsonString(kSymmetric)}));
   if (deletion_date) out.value("DeletionDate", *deletion_date);
+  if (multi_region) out.value("MultiRegionConfiguration", encode_regions(*this));
   return ObjectWriter().value("KeyMetadata", out.take()).encode();
 }
 
@@ -80,6 +104,7 @@ Result<KeyMetadata> KeyMetadata::parse(std::string_view body) {
   out.key_manager = TRY(in.text_or("KeyManager", kWord, ""));
   out.multi_region = TRY(in.boolean_or("MultiRegion", false));
   out.deletion_date = TRY(in.seconds("DeletionDate"));
+  TRY(parse_regions(in, out));
   return out;
 }
 

@@ -170,13 +170,23 @@ TEST(Messages, KeysBothWays) {
   EXPECT_EQ(described->creation_date, 1.5);
   EXPECT_FALSE(described->enabled);
   EXPECT_EQ(described->deletion_date, 1700000000);
+  key.multi_region = true;
+  key.primary_region = "eu-west-1";
+  key.replica_regions = {"eu-central-1", "us-east-1"};
+  described = KeyMetadata::parse(key.encode());
+  ASSERT_TRUE(described);
+  EXPECT_EQ(described->primary_region, "eu-west-1");
+  EXPECT_EQ(described->replica_regions, key.replica_regions);
   auto sparse = KeyMetadata::parse(R"({"KeyMetadata":{"KeyId":"k","Arn":"a"}})");
   ASSERT_TRUE(sparse);
   EXPECT_FALSE(sparse->enabled);  // what nobody says is enabled is not
   EXPECT_TRUE(KeyMetadata::parse(sparse->encode()));
   expect_refused<KeyMetadata>(ErrorKind::corrupt,
                               {"{}", R"({"KeyMetadata":[]})", R"({"KeyMetadata":{"KeyId":"k"}})",
-                               R"({"KeyMetadata":{"KeyId":"k","Arn":"a","CreationDate":"now"}})"});
+                               R"({"KeyMetadata":{"KeyId":"k","Arn":"a","CreationDate":"now"}})",
+                               R"({"KeyMetadata":{"KeyId":"k","Arn":"a","MultiRegionConfiguration":[]}})",
+                               R"({"KeyMetadata":{"KeyId":"k","Arn":"a",)"
+                               R"("MultiRegionConfiguration":{"ReplicaKeys":[{"Arn":"b"}]}}})"});
 }
 
 TEST(Messages, ListsBothWays) {

@@ -1,8 +1,8 @@
-#include "emulator/policy_eval.h"
+#include "iam/policy_eval.h"
 
 #include <algorithm>
 
-namespace cloister::emulator {
+namespace cloister::iam {
 
 namespace {
 
@@ -44,6 +44,7 @@ Coverage covers(const PrincipalPattern& pattern, const Caller& caller) {
       if (pattern.value == caller.principal_arn) return Coverage::directly;
       return pattern.value == caller.arn ? Coverage::as_session : Coverage::none;
     case PrincipalPattern::Kind::foreign:
+    case PrincipalPattern::Kind::gone:
       break;
   }
   return Coverage::none;
@@ -69,12 +70,6 @@ Coverage coverage(const Statement& statement, const Caller& caller) {
   auto best = Coverage::none;
   for (const auto& entry : statement.principals.entries) best = std::max(best, covers(entry, caller));
   return best;
-}
-
-bool matches_any(const Patterns<std::string>& patterns, std::string_view text) {
-  bool any = std::any_of(patterns.entries.begin(), patterns.entries.end(),
-                         [&](const std::string& pattern) { return matches_wildcards(pattern, text); });
-  return any != patterns.inverted;
 }
 
 bool holds(const Condition& condition, const RequestContext& context, Effect effect) {
@@ -133,6 +128,12 @@ bool works_across_accounts(std::string_view action) {
 
 }  // namespace
 
+bool matches_any(const Patterns<std::string>& patterns, std::string_view text) {
+  bool any = std::any_of(patterns.entries.begin(), patterns.entries.end(),
+                         [&](const std::string& pattern) { return matches_wildcards(pattern, text); });
+  return any != patterns.inverted;
+}
+
 Verdict authorize(const Caller& caller, const AccessRequest& request, const std::optional<KeyGuard>& key) {
   auto identity = ask_own_policy(caller.identity_policy, request);
   auto session = ask_own_policy(caller.session_policy, request);
@@ -176,4 +177,4 @@ std::string denial_message(const Caller& caller, const AccessRequest& request, V
                      request.action, request.resource, why());
 }
 
-}  // namespace cloister::emulator
+}  // namespace cloister::iam

@@ -9,10 +9,10 @@
 #include <string_view>
 #include <vector>
 
-#include "emulator/policy.h"
+#include "iam/policy.h"
 #include "sys/clock.h"
 
-namespace cloister::emulator {
+namespace cloister::iam {
 
 // Who asks.
 struct Caller {
@@ -60,6 +60,9 @@ struct KeyGuard {
   const Policy& policy;
 };
 
+// Whether a list covers an action (in lower case) or a resource.
+bool matches_any(const Patterns<std::string>& patterns, std::string_view text);
+
 enum class Verdict {
   allowed,
   denied_by_key_policy,       // an explicit Deny
@@ -77,4 +80,4 @@ Verdict authorize(const Caller& caller, const AccessRequest& request, const std:
 // "User: arn… is not authorized to perform: kms:Decrypt on resource: … because …", as AWS words it.
 std::string denial_message(const Caller& caller, const AccessRequest& request, Verdict verdict);
 
-}  // namespace cloister::emulator
+}  // namespace cloister::iam

@@ -1,11 +1,11 @@
-#include "emulator/policy_date.h"
+#include "iam/policy_date.h"
 
 #include <algorithm>
 #include <charconv>
 #include <chrono>
 #include <cmath>
 
-namespace cloister::emulator {
+namespace cloister::iam {
 
 namespace {
 
@@ -104,4 +104,4 @@ std::optional<double> parse_policy_date(std::string_view text) {
   return seconds;
 }
 
-}  // namespace cloister::emulator
+}  // namespace cloister::iam

@@ -8,9 +8,9 @@
 #include <vector>
 
 #include "base/result.h"
-#include "emulator/policy_operators.h"
+#include "iam/policy_operators.h"
 
-namespace cloister::emulator {
+namespace cloister::iam {
 
 inline constexpr std::size_t kMaxPolicyBytes = 32 * 1024;  // the limit of AWS KMS
 inline constexpr std::size_t kMaxPolicyStatements = 256;   // per document
@@ -19,6 +19,8 @@ inline constexpr std::size_t kMaxPolicyListEntries =
 
 enum class PolicyKind {
   key,       // attached to a key: every statement names principals
+  kept_key,  // the same as a service gives it back: principals that were deleted since stand there by unique
+             // ids
   identity,  // attached to a principal or to one session of a role: no statement does
   trust,     // attached to a role, says who may assume it: principals, but no resource
 };
@@ -32,6 +34,7 @@ struct PrincipalPattern {
     account,  // "111122223333" or "arn:aws:iam::111122223333:root": value is the account
     arn,      // one user, role or role session
     foreign,  // a service or a federated identity: never a caller of ours
+    gone,     // a unique id ("AROA…"): of a principal that was deleted, so nobody's
   };
   Kind kind = Kind::foreign;
   std::string value;
@@ -72,4 +75,4 @@ std::string default_key_policy(std::string_view account);
 // What a role gets that is given none: whom its account lets by their identity policies.
 std::string default_trust_policy(std::string_view account);
 
-}  // namespace cloister::emulator
+}  // namespace cloister::iam

@@ -3,10 +3,10 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "emulator/policy.h"
 #include "http/json.h"
+#include "iam/policy.h"
 
-namespace cloister::emulator {
+namespace cloister::iam {
 
 namespace {
 
@@ -90,11 +90,20 @@ Result<std::vector<std::string>> parse_strings(const json& value, std::string_vi
   return out;
 }
 
+// "AIDA…", "AROA…" ("IAM identifiers" of the IAM user guide, unique identifiers).
+bool is_unique_id(std::string_view text) {
+  constexpr std::size_t kShortest = 16;
+  constexpr std::size_t kLongest = 128;
+  return text.size() >= kShortest && text.size() <= kLongest && text.starts_with('A') &&
+         std::ranges::all_of(text, [](char c) { return (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'); });
+}
+
 // Six parts; only iam and sts name principals, and AWS takes no wildcards in them.
-Result<PrincipalPattern> parse_aws_principal(const std::string& text) {
+Result<PrincipalPattern> parse_aws_principal(const std::string& text, PolicyKind policy) {
   using Kind = PrincipalPattern::Kind;
   if (text == "*") return PrincipalPattern{Kind::anyone, {}};
   if (is_account(text)) return PrincipalPattern{Kind::account, text};
+  if (policy == PolicyKind::kept_key && is_unique_id(text)) return PrincipalPattern{Kind::gone, text};
   auto invalid = [] { return fail(ErrorKind::invalid, "a statement names an invalid principal"); };
   if (text.find_first_of("*?") != std::string::npos) return invalid();
   std::string_view rest = text;
@@ -116,7 +125,7 @@ Result<PrincipalPattern> parse_aws_principal(const std::string& text) {
   return PrincipalPattern{Kind::arn, text};
 }
 
-Result<std::vector<PrincipalPattern>> parse_principals(const json& value) {
+Result<std::vector<PrincipalPattern>> parse_principals(const json& value, PolicyKind policy) {
   using Kind = PrincipalPattern::Kind;
   std::vector<PrincipalPattern> out;
   if (value.is_string() && value.get<std::string>() == "*")
@@ -130,7 +139,8 @@ Result<std::vector<PrincipalPattern>> parse_principals(const json& value) {
     }
     for (const auto& text : texts) {
       TRY(check_variables(text));
-      out.push_back(type == "AWS" ? TRY(parse_aws_principal(text)) : PrincipalPattern{Kind::foreign, text});
+      out.push_back(type == "AWS" ? TRY(parse_aws_principal(text, policy))
+                                  : PrincipalPattern{Kind::foreign, text});
     }
   }
   return out;
@@ -260,7 +270,7 @@ Status parse_who(const json& object, PolicyKind kind, Statement& out) {
   }
   if (not_these && (out.effect == Effect::allow || kind == PolicyKind::trust))
     return fail(ErrorKind::invalid, "NotPrincipal stands in a Deny of a key policy only");
-  if (principals != nullptr) out.principals = {not_these, TRY(parse_principals(*principals))};
+  if (principals != nullptr) out.principals = {not_these, TRY(parse_principals(*principals, kind))};
   return {};
 }
 
@@ -352,4 +362,4 @@ std::string default_trust_policy(std::string_view account) {
   return policy.dump();
 }
 
-}  // namespace cloister::emulator
+}  // namespace cloister::iam

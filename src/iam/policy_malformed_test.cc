@@ -1,7 +1,7 @@
 // Documents that are refused, and forms that are not.
-#include "emulator/policy_fixture.h"
+#include "iam/policy_fixture.h"
 
-namespace cloister::emulator {
+namespace cloister::iam {
 namespace {
 
 struct Malformed {
@@ -148,4 +148,4 @@ TEST(Policy, VariablesAreRefusedInWordsThatHelp) {
 }
 
 }  // namespace
-}  // namespace cloister::emulator
+}  // namespace cloister::iam

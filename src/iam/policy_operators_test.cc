@@ -1,8 +1,8 @@
-#include "emulator/policy_operators.h"
+#include "iam/policy_operators.h"
 
 #include <gtest/gtest.h>
 
-namespace cloister::emulator {
+namespace cloister::iam {
 namespace {
 
 TEST(Wildcards, Match) {
@@ -30,4 +30,4 @@ TEST(ConditionOperator, ReadsPrefixAndSuffix) {
 }
 
 }  // namespace
-}  // namespace cloister::emulator
+}  // namespace cloister::iam

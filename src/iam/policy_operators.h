@@ -7,7 +7,7 @@
 
 #include "base/result.h"
 
-namespace cloister::emulator {
+namespace cloister::iam {
 
 enum class Comparison {
   string_equals,
@@ -34,6 +34,8 @@ struct ConditionOperator {
 
   // "ForAnyValue:StringNotLikeIfExists" and so on. invalid: not an operator of AWS.
   static Result<ConditionOperator> parse(std::string_view name);
+  // As a policy writes it.
+  std::string name() const;
   // Whether a policy may compare with this value: "true" for Bool, a date for DateLessThan…
   Status check_value(std::string_view value) const;
 
@@ -49,4 +51,4 @@ struct ConditionOperator {
 bool matches_wildcards(std::string_view pattern, std::string_view text);
 std::string to_lower(std::string_view text);  // ASCII
 
-}  // namespace cloister::emulator
+}  // namespace cloister::iam

@@ -1,4 +1,4 @@
-#include "emulator/policy_operators.h"
+#include "iam/policy_operators.h"
 
 #include <arpa/inet.h>
 
@@ -7,9 +7,9 @@
 #include <optional>
 
 #include "codec/base64.h"
-#include "emulator/policy_date.h"
+#include "iam/policy_date.h"
 
-namespace cloister::emulator {
+namespace cloister::iam {
 
 namespace {
 
@@ -208,6 +208,15 @@ Result<ConditionOperator> ConditionOperator::parse(std::string_view name) {
   return fail(ErrorKind::invalid, "unknown condition operator {}", name);
 }
 
+std::string ConditionOperator::name() const {
+  std::string_view prefix = set == SetRule::for_all ? kForAll : set == SetRule::for_any ? kForAny : "";
+  for (const auto& known : kOperators) {
+    if (known.comparison == comparison && known.order == order && known.negated == negated)
+      return fmt::format("{}{}{}", prefix, known.name, if_exists ? kIfExists : "");
+  }
+  return "?";
+}
+
 Status ConditionOperator::check_value(std::string_view value) const {
   bool good = true;
   switch (comparison) {
@@ -300,4 +309,4 @@ bool ConditionOperator::holds(const std::vector<std::string>* actual,
   return all;
 }
 
-}  // namespace cloister::emulator
+}  // namespace cloister::iam

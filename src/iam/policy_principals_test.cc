@@ -1,6 +1,6 @@
-#include "emulator/policy_fixture.h"
+#include "iam/policy_fixture.h"
 
-namespace cloister::emulator {
+namespace cloister::iam {
 namespace {
 
 struct Row {
@@ -78,4 +78,4 @@ TEST(PolicyPrincipals, NotPrincipalExceptsOnlyWhoIsNamedWhole) {
 }
 
 }  // namespace
-}  // namespace cloister::emulator
+}  // namespace cloister::iam

@@ -1,6 +1,6 @@
-#include "emulator/policy_fixture.h"
+#include "iam/policy_fixture.h"
 
-namespace cloister::emulator {
+namespace cloister::iam {
 namespace {
 
 struct Row {
@@ -163,4 +163,4 @@ TEST(PolicyEvaluation, MessagesSayWhichPolicy) {
 }
 
 }  // namespace
-}  // namespace cloister::emulator
+}  // namespace cloister::iam

@@ -6,9 +6,9 @@
 
 #include <string>
 
-#include "emulator/policy_eval.h"
+#include "iam/policy_eval.h"
 
-namespace cloister::emulator {
+namespace cloister::iam {
 
 // IAM user guide.
 inline constexpr const char* kOperators = "IAM JSON policy elements: Condition operators";
@@ -106,4 +106,4 @@ inline bool allows(const std::string& key_policy, const Caller& caller) {
   return decide(key_policy, caller) == Verdict::allowed;
 }
 
-}  // namespace cloister::emulator
+}  // namespace cloister::iam

@@ -1,6 +1,6 @@
-#include "emulator/policy_fixture.h"
+#include "iam/policy_fixture.h"
 
-namespace cloister::emulator {
+namespace cloister::iam {
 namespace {
 
 // What the rule says of a Condition, for the request of the fixture.
@@ -208,4 +208,4 @@ TEST(PolicyConditions, ZeroRegistersOpenNothing) {
 }
 
 }  // namespace
-}  // namespace cloister::emulator
+}  // namespace cloister::iam
