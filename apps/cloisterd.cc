@@ -1,17 +1,25 @@
 // cloisterd: the supervisor of an enclave image, started by its init. Everything that it trusts is in the
 // measured trust file; only ports and the parent's CID can be given, by position: CONTROL_PORT LANE_PORT
 // PARENT_CID PROXY_PORT.
+#include <sys/sysinfo.h>
 #include <unistd.h>
 
 #include <cstdlib>
 
+#include "enclave/image_environment.h"
 #include "enclave/monitor.h"
 
 namespace {
 
 using namespace cloister;
 
-constexpr std::uint64_t kShareBytes = 1ULL << 30;
+// Quota of one client's share: all of them together have half of the memory.
+std::uint64_t share_bytes() {
+  constexpr std::uint64_t kPart = 4;
+  struct sysinfo info{};
+  ::sysinfo(&info);
+  return std::uint64_t{info.totalram} * info.mem_unit / kPart;
+}
 
 std::uint32_t number_at(int argc, char** argv, int index, std::uint32_t otherwise) {
   if (index >= argc) return otherwise;
@@ -32,7 +40,8 @@ Status run(int argc, char** argv, const Log& log) {
       .lanes = vsock(kAnyCid, number_at(argc, argv, 2, 5001)),
       .proxy = vsock(number_at(argc, argv, 3, 3), number_at(argc, argv, 4, 8001)),
       .state_path = "/run/cloisterd",
-      .share_bytes = kShareBytes};
+      .share_bytes = share_bytes(),
+      .environment = TRY(enclave::load_image_environment(enclave::kEnvironmentFile))};
   return enclave::run_monitor(std::move(monitor), log);
 }
 

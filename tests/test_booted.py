@@ -134,6 +134,83 @@ def test_a_machine_that_ends_is_a_dead_enclave(lab):
     lab.down("short")
 
 
+# --- a new version of the image, without a gap ---------------------------------------------------------------------
+
+NATIVE = """
+#include <stdio.h>
+#include <stdlib.h>
+int main(void) { puts(getenv("VERSION")); return 0; }
+"""
+
+
+@pytest.fixture(scope="module")
+def versions(lab):
+    """Recipes of two images without a runtime, which differ in a variable; a key; a program under it for either."""
+    work = lab.root / "versions"
+    (work / "app").mkdir(parents=True)
+    (work / "app.c").write_text(NATIVE)
+    subprocess.run(["cc", "-static", "-Os", "-o", work / "app/here", work / "app.c"], check=True)
+    for number in ("1", "2"):
+        (work / f"{number}.yaml").write_text(f"name: small\nversion: '{number}'\nmode: emulated\nbase: none\nmemory_mib: 512\n"
+                                             f"environment: {{VERSION: '{number}'}}\n")
+    key = lab.ok("owner", "key", "create").strip()
+    signer = lab.publish(work / "app", lab.folder, "here", key)
+    return work, key, signer
+
+
+def build(lab, work, number, *words):
+    authority = lab.environment("owner")["AWS_CA_BUNDLE"]
+    lab.ok("owner", "image", "build", work / f"{number}.yaml", "-o", work / f"{number}.eif", "--kms-ca", authority,
+           "--kernel", laboratory.KERNEL, *words)
+    measurements = work / f"{number}.json"
+    lab.ok("owner", "image", "measure", work / f"{number}.eif", "-o", measurements)
+    return measurements
+
+
+def boot(lab, image, name):
+    lab.ok("user", "up", "--name", name, "--backend", "qemu", "--accelerator", "tcg", "--image", image, seconds=laboratory.UP_SECONDS)
+    lab.enclaves.append(name)
+    lab.ok("user", "proxy", "-s", "kms", "--name", name)
+    folder = lab.sync(f"shared-{name}", name)
+    shutil.copy(lab.folder / "encrypted/here.cloister", folder / "encrypted")
+
+
+def test_a_new_version_takes_over_without_a_gap(lab, versions):
+    work, key, _ = versions
+
+    def here(name):
+        done = lab.run("user", "run", "--name", name, "here.cloister", "here")
+        return done.stdout if done.returncode == 0 else done.stderr
+
+    terms = ["--release", "1", "--principal", laboratory.HOST_ROLE]
+    old = build(lab, work, "1", "--allow-key", key, *terms)
+    boot(lab, work / "1.eif", "old")
+    assert here("old") == "1\n"
+    # The next version is built and may be used, while the one before still may.
+    new = build(lab, work, "2")
+    assert old.read_text() != new.read_text()
+    boot(lab, work / "2.eif", "new")
+    assert "AccessDenied" in here("new")
+    lab.ok("owner", "key", "allow", "-k", key, "--image", new, *terms)
+    assert (here("old"), here("new")) == ("1\n", "2\n")
+    # Then the one before may not.
+    lab.ok("owner", "key", "revoke", "-k", key, "--image", old)
+    assert "AccessDenied" in here("old")
+    assert here("new") == "2\n"
+    for name in ("old", "new"):
+        lab.down(name)
+
+
+def test_an_emulated_image_gets_no_key_of_awss(lab, versions):
+    work, key, _ = versions
+    environment = lab.environment("owner")
+    del environment["AWS_ENDPOINT_URL_KMS"]
+    done = subprocess.run([lab.cloister, "image", "build", work / "1.yaml", "-o", work / "other.eif", "--kms-ca",
+                           environment["AWS_CA_BUNDLE"], "--kernel", laboratory.KERNEL, "--allow-key", key],
+                          env=environment, capture_output=True, text=True, timeout=50)
+    assert done.returncode == 1 and "an AWS key must not be opened to it" in done.stderr
+
+
 for _module, _names in OF_PROCESSES.items():
     for _name in _names:
         globals()[_name] = getattr(_module, _name)

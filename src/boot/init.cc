@@ -30,6 +30,8 @@ Result<Parameters> boot(const Log& log) {
   TRY(move_root());
   TRY(prepare_system());
   auto command_line = TRY(sys::read_file("/proc/cmdline", kMaxCommandLine));
+  auto measured = TRY(sys::read_file(kMeasuredCommandLine, kMaxCommandLine));
+  TRY(check_command_line(as_text(command_line), as_text(measured)));
   auto parameters = TRY(parse_parameters(as_text(command_line)));
   auto device = TRY(attestation::open_nsm_device());
   attestation::Nsm nsm(*device);

@@ -19,6 +19,15 @@ Result<std::uint32_t> cid_of(std::string_view text) {
 
 }  // namespace
 
+Status check_command_line(std::string_view actual, std::string_view measured) {
+  bool begins = actual.starts_with(measured);
+  auto rest = begins ? actual.substr(measured.size()) : std::string_view();
+  bool ends = rest.empty() || rest.front() == ' ' || rest.front() == '\n';
+  if (measured.empty() || !begins || !ends)
+    return fail(ErrorKind::denied, "this image was started with another command line than it was made with");
+  return {};
+}
+
 Result<Parameters> parse_parameters(std::string_view command_line) {
   constexpr std::string_view kBlank = " \t\n";
   Parameters out;

@@ -20,6 +20,19 @@ TEST(Parameters, NameNoCidThatIsNoParents) {
     EXPECT_FALSE(parse_parameters(text)) << text;
 }
 
+// kernel ‖ command line is measured as one run of bytes: what is cut off the front of the one ends the other.
+TEST(CommandLine, MayBeLengthenedAndNotCut) {
+  constexpr std::string_view kMade = "reboot=k panic=30 random.trust_cpu=off";
+  EXPECT_TRUE(check_command_line("reboot=k panic=30 random.trust_cpu=off\n", kMade));
+  EXPECT_TRUE(check_command_line("reboot=k panic=30 random.trust_cpu=off reboot=t\n", kMade));
+  EXPECT_TRUE(check_command_line(kMade, kMade));
+  for (std::string_view other :
+       {"panic=30 random.trust_cpu=off\n", "reboot=k panic=30", "",
+        "reboot=k panic=30 random.trust_cpu=offx\n", "\n", "x reboot=k panic=30 random.trust_cpu=off"})
+    EXPECT_FALSE(check_command_line(other, kMade)) << other;
+  EXPECT_FALSE(check_command_line("anything", ""));
+}
+
 // The command line can be lengthened by the parent and is not measured. Whatever else it says, init must not
 // have a name for it.
 TEST(Parameters, HaveNoOtherWord) {

@@ -160,8 +160,9 @@ Result<Composition> compose_image(const Recipe& recipe, const Ingredients& ingre
   out.parts.default_cpus = recipe.cpus;
   out.parts.command_line = std::string(kCommandLine);
   if (!recipe.command_line.empty()) out.parts.command_line += " " + recipe.command_line;
-  auto boot = TRY(compose_boot(
-      {recipe.architecture, ingredients.init, ingredients.supervisor, trust, recipe.environment}, spool));
+  auto boot = TRY(compose_boot({recipe.architecture, ingredients.init, ingredients.supervisor, trust,
+                                out.parts.command_line, recipe.environment},
+                               spool));
   image::FileTree runtime = TRY(compose_runtime(recipe, work, say, spool));
   out.parts.kernel_path = TRY(find_kernel(recipe, work, say));
   auto kernel = TRY(kernel_version(out.parts.kernel_path, recipe.architecture));

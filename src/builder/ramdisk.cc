@@ -65,6 +65,9 @@ Result<FileTree> compose_boot(const BootParts& parts, Spool& spool) {
   TRY(tree.put("etc/cloister/trust.json", file_node(trust, 0644)));
   auto environment = TRY(spool.add(as_bytes(variables)));
   TRY(tree.put("etc/cloister/environment", file_node(environment, 0644)));
+  // Where the command line ends is not measured; what it has to be is, here (docs/formats/eif.md).
+  auto command_line = TRY(spool.add(as_bytes(parts.command_line)));
+  TRY(tree.put("etc/cloister/command_line", file_node(command_line, 0644)));
   TRY(tree.put("dev/console", console_node()));
   return tree;
 }

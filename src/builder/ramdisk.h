@@ -14,9 +14,10 @@ namespace cloister::builder {
 // What the first ramdisk is made of.
 struct BootParts {
   image::Architecture architecture = image::Architecture::x86_64;
-  std::string init;        // path of cloister-init
-  std::string supervisor;  // path of cloisterd
-  std::string trust;       // the trust file's text
+  std::string init;          // path of cloister-init
+  std::string supervisor;    // path of cloisterd
+  std::string trust;         // the trust file's text
+  std::string command_line;  // the kernel's
   std::map<std::string, std::string> environment;
 };
 Result<image::FileTree> compose_boot(const BootParts& parts, image::Spool& spool);

@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "builder/build.h"
+#include "cli/key_change.h"
 #include "image/eif.h"
 
 namespace cloister::cli {
@@ -19,6 +20,8 @@ struct Options {
   std::string recipe;
   std::string output;
   RecipeOptions more;
+  std::string allow_key;
+  GrantTerms terms;
 };
 
 void say(const std::string& line) {
@@ -46,6 +49,21 @@ std::string room_for_work(const Context& context, const std::string& beside) {
   return std::filesystem::absolute(beside, ignored).parent_path().string();
 }
 
+// The policy follows the image: who builds says in the same breath which key it may use. An image that takes
+// an emulated security module has nothing to do with AWS's keys.
+Status allow_image(const Context& context, const Options& options, bool emulated,
+                   const attestation::Measurements& measurements) {
+  if (options.allow_key.empty()) return {};
+  if (emulated && !context.embedded_kms())
+    return fail(ErrorKind::denied, "{} is of mode emulated: an AWS key must not be opened to it",
+                options.recipe);
+  auto change = TRY(change_to_allow(context, options.terms, {to_hex(measurements.pcrs.at(0))}));
+  auto opened = TRY(open_key(context, options.allow_key));
+  TRY(change_policy(opened, change));
+  say(fmt::format("this image may decrypt with {}", opened.key.arn));
+  return {};
+}
+
 Result<int> build(const Context& context, const Options& options) {
   auto prepared = TRY(prepare(options.recipe, options.more));
   auto work = TRY(builder::WorkFolder::create(room_for_work(context, options.output)));
@@ -58,6 +76,8 @@ Result<int> build(const Context& context, const Options& options) {
                   static_cast<double>(written.file_size()) / static_cast<double>(kMebibyte),
                   static_cast<double>(made.unpacked_bytes) / static_cast<double>(kMebibyte),
                   made.needed_memory_mib));
+  TRY(allow_image(context, options, prepared.recipe.mode == builder::Mode::emulated, measurements)
+          .context("--allow-key"));
   return 0;
 }
 
@@ -86,6 +106,10 @@ void add_image_build(CommandLine& line, Command& image, const Context& context) 
   command.text("RECIPE", options->recipe, "what it is made of (YAML; docs/images.md)", true)
       .text("-o,--output", options->output, "write the image to this file", true);
   add_recipe_options(command, options->more);
+  command.text("--allow-key", options->allow_key,
+               "then let the image decrypt with this key, as `key allow` does");
+  add_grant_terms(command, options->terms);
+  command.example("cloister image build enclave.yaml -o enclave.eif --allow-key alias/ocr --release 1.0");
   command.example("cloister image build samples/ocr/image/enclave.yaml -o enclave.eif")
       .action([&context, options] { return build(context, *options); });
 }

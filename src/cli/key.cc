@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "cli/key_change.h"
 #include "cli/key_show.h"
 #include "cli/verbs.h"
 #include "host/key_policy.h"
@@ -12,7 +13,6 @@ namespace cloister::cli {
 
 namespace {
 
-constexpr sys::milliseconds kKmsTimeout = sys::seconds(60);
 constexpr std::string_view kUnsupported = "UnsupportedOperationException";  // of the embedded KMS
 
 struct Options {
@@ -20,66 +20,12 @@ struct Options {
   std::string alias;
   std::string description;
   std::vector<std::string> images;
-  std::vector<std::string> releases;
-  std::vector<std::string> principals;
-  std::vector<std::string> signers;
-  std::vector<std::string> names;
-  std::string until;
-  bool replace = false;
+  GrantTerms terms;
   bool all = false;
   bool iam = false;
   bool json = false;
   bool check = false;
 };
-
-sys::Deadline soon() {
-  return sys::Deadline::after(kKmsTimeout);
-}
-
-// A key as the person gave it (ARN, id or alias), and the policy that it has now.
-struct Opened {
-  kms::Client client;
-  kms::KeyMetadata key;
-  std::string policy;
-};
-
-Result<Opened> open_key(const Context& context, const std::string& name) {
-  auto arn = kms::KeyArn::parse(name);
-  auto region = arn ? arn->region : TRY(kms::find_region(context.environment));
-  auto client = TRY(context.kms_client(region));
-  auto key = TRY(client.describe_key(name, soon()));
-  auto policy = TRY(client.get_key_policy(key.arn, soon()));
-  return Opened{std::move(client), std::move(key), std::move(policy)};
-}
-
-std::unexpected<Error> changed_meanwhile() {
-  Error error(ErrorKind::unavailable, "the key's policy was changed by somebody else meanwhile");
-  return std::unexpected(std::move(error).with_hint("look at it with `cloister key show`, then try again"));
-}
-
-using Change = std::function<Status(host::KeyAccess&)>;
-
-Result<std::string> changed_policy(const Opened& opened, const Change& change) {
-  auto access = TRY(host::read_access(opened.policy));
-  TRY(change(access));
-  auto arn = TRY(kms::KeyArn::parse(opened.key.arn));
-  return host::write_access(opened.policy, access, arn.account, arn.partition);
-}
-
-// Read, change, look again, write, look again: KMS has no conditional write, so that what somebody else wrote
-// meanwhile can be noticed only.
-Status change_policy(Opened& opened, const Change& change) {
-  auto wanted = TRY(changed_policy(opened, change));
-  if (TRY(opened.client.get_key_policy(opened.key.arn, soon())) != opened.policy) return changed_meanwhile();
-  kms::PutKeyPolicyRequest request;
-  request.key_id = opened.key.arn;
-  request.policy = wanted;
-  TRY(opened.client.put_key_policy(request, soon()));
-  // The old one may be read for some seconds more: KMS is eventually consistent.
-  auto written = TRY(opened.client.get_key_policy(opened.key.arn, soon()));
-  bool ours = TRY(host::read_access(written)) == TRY(host::read_access(wanted));
-  return ours || written == opened.policy ? Status() : changed_meanwhile();
-}
 
 Result<int> create(const Context& context, const Options& options) {
   auto client = TRY(context.kms_client(TRY(kms::find_region(context.environment))));
@@ -108,30 +54,11 @@ Result<std::string> image_pcr0(const Context& context, const std::string& file) 
   return to_hex(measurements.pcrs.at(0));
 }
 
-Result<std::vector<std::string>> fingerprints(const Context& context, const std::vector<std::string>& given) {
-  std::vector<std::string> out;
-  auto known = TRY(host::KnownSigners::load(context.paths.known_signers()));
-  out.reserve(given.size());
-  for (const auto& text : given) out.push_back(to_hex(TRY(known.resolve(text))));
-  return out;
-}
-
-// What the flags of `allow` and `policy` say, for each image.
 Result<Change> wanted_change(const Context& context, const Options& options) {
-  host::ImageGrant grant{.principals = options.principals,
-                         .releases = options.releases,
-                         .names = options.names,
-                         .signers = TRY(fingerprints(context, options.signers))};
-  if (!options.until.empty()) grant.until = TRY(host::policy_time(options.until).context("--until"));
-  std::vector<host::ImageGrant> grants;
-  for (const auto& file : options.images) {
-    grant.pcr0 = TRY(image_pcr0(context, file));
-    grants.push_back(grant);
-  }
-  return Change([grants, replace = options.replace](host::KeyAccess& access) -> Status {
-    for (const auto& one : grants) (replace ? host::replace_image : host::allow_image)(access, one);
-    return {};
-  });
+  std::vector<std::string> pcr0s;
+  pcr0s.reserve(options.images.size());
+  for (const auto& file : options.images) pcr0s.push_back(TRY(image_pcr0(context, file)));
+  return change_to_allow(context, options.terms, pcr0s);
 }
 
 Result<int> allow(const Context& context, const Options& options) {
@@ -143,7 +70,7 @@ Result<int> allow(const Context& context, const Options& options) {
 }
 
 Result<int> revoke(const Context& context, const Options& options) {
-  bool some = !options.images.empty() || !options.releases.empty();
+  bool some = !options.images.empty() || !options.terms.releases.empty();
   if (options.all == some) return fail(ErrorKind::invalid, "give --image FILE, --release R, both, or --all");
   std::vector<std::string> images;
   images.reserve(options.images.size() + 1);
@@ -152,8 +79,8 @@ Result<int> revoke(const Context& context, const Options& options) {
   TRY(change_policy(opened, [&](host::KeyAccess& access) -> Status {
     if (images.empty()) images.emplace_back();  // every one
     for (const auto& image : images) {
-      if (options.releases.empty()) TRY(host::revoke_image(access, image));
-      for (const auto& release : options.releases) TRY(host::revoke_release(access, image, release));
+      if (options.terms.releases.empty()) TRY(host::revoke_image(access, image));
+      for (const auto& release : options.terms.releases) TRY(host::revoke_release(access, image, release));
     }
     return {};
   }));
@@ -204,15 +131,8 @@ Result<int> policy(const Context& context, const Options& options) {
 void add_grant_options(Command& command, Options& options) {
   command.text("-k,--key", options.key, "the key: ARN, id or alias", true)
       .list("--image", options.images,
-            "measurements of an image (JSON), as `image measure` or nitro-cli prints them")
-      .list("--release", options.releases,
-            "only this release of the package; named again later, it joins the others")
-      .list("--package", options.names, "only packages of this name")
-      .list("--signer", options.signers, "only packages of this signer (a known name or a fingerprint)")
-      .list("--principal", options.principals, "only this IAM principal (ARN)")
-      .text("--until", options.until, "not from this time on: 2027-01-31, or 2027-01-31T12:00:00Z")
-      .flag("--replace", options.replace,
-            "exactly what is named here; else it joins what was allowed before");
+            "measurements of an image (JSON), as `image measure` or nitro-cli prints them");
+  add_grant_terms(command, options.terms);
 }
 
 }  // namespace
@@ -233,7 +153,7 @@ void add_key(CommandLine& line, const Context& context) {
   line.verb(key, "revoke", "Let an image, or a release, decrypt no longer")
       .text("-k,--key", options->key, "the key: ARN, id or alias", true)
       .list("--image", options->images, "measurements of the image (JSON)")
-      .list("--release", options->releases, "this release, from every image or from those named")
+      .list("--release", options->terms.releases, "this release, from every image or from those named")
       .flag("--all", options->all, "all images")
       .example("cloister key revoke -k alias/ocr --release 1.0")
       .action([&context, options] { return revoke(context, *options); });

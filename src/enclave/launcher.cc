@@ -208,7 +208,7 @@ class Launcher {
     auto assembled = TRY(sandbox::assemble_root(root.plan, root_path()));
     make_cgroup();
     process_ = TRY(start_job_process({.command = command_,
-                                      .environment = manifest_.job_environment(),
+                                      .environment = manifest_.job_environment(plan_.environment),
                                       .root = assembled,
                                       .user = user_,
                                       .limits = manifest_.terms.limits,

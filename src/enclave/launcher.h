@@ -24,6 +24,7 @@ struct LaunchPlan {
   std::string
       work_path;  // an empty directory to mount on; every launcher has the same, each in its own namespace
   sandbox::WallSet required_walls;
+  std::map<std::string, std::string> environment;  // of the image, for its jobs
   std::uint64_t memory_bytes = 0;  // of the enclave: what a package asks for is cut to its half
   sys::MessageSocket listener;
   sys::MessageSocket keeper;

@@ -301,6 +301,7 @@ class Monitor {
                     .job_user = user,
                     .work_path = work_path(),
                     .required_walls = required_,
+                    .environment = options_.environment,
                     .memory_bytes = options_.memory_bytes,
                     .listener = sys::MessageSocket(std::move(with_listener.second)),
                     .keeper = sys::MessageSocket(std::move(with_keeper.second)),

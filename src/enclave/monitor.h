@@ -28,6 +28,8 @@ struct MonitorOptions {
   std::uint64_t share_bytes = 0;  // quota of each client's share
   // For all shares together. 0: that part of the memory.
   std::uint64_t share_budget_bytes = 0;
+  // Variables that the image gives to every job.
+  std::map<std::string, std::string> environment;
   // Memory that the enclave has. 0: the machine's.
   std::uint64_t memory_bytes = 0;
 };

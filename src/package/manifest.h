@@ -132,7 +132,7 @@ struct Manifest {
   // and no flag is for the launcher to see.
   Status check_run(std::string_view entry, std::span<const std::string> arguments) const;
   // "NAME=value", sorted: all that the application gets. Nothing of it comes from the host.
-  std::vector<std::string> job_environment() const;
+  std::vector<std::string> job_environment(const Environment& of_image = {}) const;
   bool operator==(const Manifest&) const = default;
 };
 

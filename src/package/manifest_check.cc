@@ -234,8 +234,9 @@ const Environment& base_environment() {
   return kBase;
 }
 
-std::vector<std::string> Manifest::job_environment() const {
+std::vector<std::string> Manifest::job_environment(const Environment& of_image) const {
   auto variables = base_environment();
+  for (const auto& [name, value] : of_image) variables[name] = value;
   for (const auto& [name, value] : environment) {
     auto& variable = variables[name];
     variable = name == kPath ? fmt::format("{}:{}", value, variable) : value;

@@ -70,6 +70,10 @@ TEST(ManifestTest, TheApplicationsEnvironmentIsCloistersAndTheOwners) {
   EXPECT_EQ(manifest.job_environment(),
             (Variables{"A=b=c", "HOME=/tmp", "LANG=C.UTF-8",
                        "PATH=/app/bin:/app/tools:/usr/local/bin:/usr/bin:/bin", "TMPDIR=/tmp", "USER=job"}));
+  // The image's variables are between the two.
+  EXPECT_EQ(manifest.job_environment({{"A", "of the image"}, {"LANG", "C"}, {"PATH", "/usr/bin"}, {"Z", ""}}),
+            (Variables{"A=b=c", "HOME=/tmp", "LANG=C", "PATH=/app/bin:/app/tools:/usr/bin", "TMPDIR=/tmp",
+                       "USER=job", "Z="}));
 }
 
 TEST(ManifestTest, VariablesHaveOneOrder) {
