@@ -43,23 +43,32 @@ class Identity:
                               timeout=20).stdout.split()[0].decode()
 
 
-def connect(path):
+def connect(path, port=None):
+    """port: of the machine whose vsock device has that socket (docs of vhost-device-vsock)."""
     plain = socket.socket(socket.AF_UNIX)
     plain.settimeout(ANSWER_SECONDS)
     plain.connect(str(path))
+    if port is not None:
+        plain.sendall(f"CONNECT {port}\n".encode())
+        said = b""
+        while not said.endswith(b"\n"):
+            piece = plain.recv(1)
+            if not piece:
+                raise ConnectionResetError(f"nobody listens on port {port}")
+            said += piece
     return plain
 
 
 class Wire:
     """One connection to an enclave. It is nobody's honest client: no document is verified."""
 
-    def __init__(self, path, identity, attest=True):
+    def __init__(self, path, identity, attest=True, port=None):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
         context.minimum_version = ssl.TLSVersion.TLSv1_3
         context.load_cert_chain(identity.certificate, identity.key)
-        self.stream = context.wrap_socket(connect(path))
+        self.stream = context.wrap_socket(connect(path, port))
         self.rest = b""
         if attest:
             assert self.attest().status == 200

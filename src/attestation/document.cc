@@ -107,9 +107,13 @@ Result<Document> parse_payload(ByteView payload) {
   return document;
 }
 
-Result<SignedDocument> parse_signed(ByteView cbor) {
+Result<codec::CoseSign1> parse_message(ByteView cbor) {
   if (cbor.size() > kMaxDocument) return fail(ErrorKind::corrupt, "larger than {} bytes", kMaxDocument);
-  auto message = TRY(codec::CoseSign1::parse(cbor, kMaxDocument));
+  return codec::CoseSign1::parse(cbor, kMaxDocument);
+}
+
+Result<SignedDocument> parse_signed(ByteView cbor) {
+  auto message = TRY(parse_message(cbor));
   if (TRY(message.algorithm()) != codec::kCoseEs384)
     return fail(ErrorKind::corrupt, "the algorithm is not ES384");
   if (message.signature.size() != kP384SignatureSize) {
@@ -120,6 +124,12 @@ Result<SignedDocument> parse_signed(ByteView cbor) {
   return SignedDocument{.document = std::move(document),
                         .signed_bytes = message.signed_bytes(),
                         .signature = std::move(message.signature)};
+}
+
+Result<sys::UnixMillis> parse_time(ByteView cbor) {
+  auto message = TRY(parse_message(cbor));
+  auto document = TRY(parse_payload(message.payload));
+  return document.timestamp;
 }
 
 void write_optional(CborWriter& writer, std::string_view name, const std::optional<Bytes>& value) {
@@ -146,6 +156,10 @@ bool Document::debug_mode() const {
 
 Result<SignedDocument> SignedDocument::parse(ByteView cbor) {
   return parse_signed(cbor).context("attestation document");
+}
+
+Result<sys::UnixMillis> time_of_own_module(ByteView cbor) {
+  return parse_time(cbor).context("attestation document");
 }
 
 // In the order and with the explicit nulls of real documents.

@@ -54,6 +54,12 @@ struct SignedDocument {
   static Result<SignedDocument> parse(ByteView cbor);
 };
 
+// When a document was made that came straight from this machine's own security module. No signature vouches
+// for it, nor could one: the module is believed as the hypervisor is, and what it signs with is for those who
+// verify. Of no use for a document from anywhere else. corrupt: not a COSE_Sign1, or not a payload that
+// SignedDocument::parse accepts.
+Result<sys::UnixMillis> time_of_own_module(ByteView cbor);
+
 // Signature, and chain to `root` at `at` (crypto::verify_chain). The chain is checked at `at`, never at the
 // document's own word unless the caller passes that: how old a document may be is the caller's business, and
 // so is what it measures (Measurements::check, or judge()). The bundle has to begin with `root`, byte by

@@ -212,6 +212,20 @@ TEST(Document, RefusesOtherAlgorithmsHeadersAndSignatureSizes) {
   expect_corrupt(SignedDocument::parse(unprotected.view()), "unprotected header");
 }
 
+// Whatever a module signs with, or whether it does (QEMU's own does not): its machine may take the time from
+// it, and nobody may take it for verified.
+TEST(Document, OfOnesOwnModuleTellsTheTimeWithoutASignature) {
+  codec::CoseSign1 unsigned_one{.protected_headers = codec::encode_cose_algorithm(-1),
+                                .payload = encode(good_payload()),
+                                .signature = Bytes(64, 0)};
+  EXPECT_EQ(time_of_own_module(unsigned_one.encode()).value(), kNow);
+  expect_corrupt(SignedDocument::parse(unsigned_one.encode()), "not signed");
+  auto with_less = good_payload();
+  with_less.pop_back();
+  EXPECT_EQ(time_of_own_module(message_of(encode(with_less))).error().kind(), ErrorKind::corrupt);
+  EXPECT_EQ(time_of_own_module(Bytes(kMaxDocument + 1, 0x9F)).error().kind(), ErrorKind::corrupt);
+}
+
 TEST(Document, RefusesMoreThanItsLimit) {
   expect_corrupt(SignedDocument::parse(Bytes(kMaxDocument + 1, 0x9F)), "size");
   expect_corrupt(SignedDocument::parse({}), "nothing");

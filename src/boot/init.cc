@@ -72,7 +72,7 @@ int reap_until_ended(pid_t supervisor) {
 Status set_clock_by(attestation::Nsm& nsm) {
   auto bytes =
       TRY(nsm.attest({.user_data = {}, .nonce = crypto::random_bytes(kClockNonce), .public_key = {}}));
-  auto timestamp = TRY(attestation::SignedDocument::parse(bytes)).document.timestamp;
+  auto timestamp = TRY(attestation::time_of_own_module(bytes));
   if (timestamp < kEarliestTime)
     return fail(ErrorKind::corrupt, "the security module's time lies before this program's");
   timespec now{.tv_sec = static_cast<std::time_t>(timestamp / 1000),

@@ -8,6 +8,7 @@
 #include "attestation/nsm_message.h"
 #include "boot/entropy.h"
 #include "boot/heartbeat.h"
+#include "codec/cose.h"
 #include "sys/stream.h"
 
 namespace cloister::boot {
@@ -85,6 +86,23 @@ TEST(Clock, IsNotSetByWhatIsNoDocumentOrTooOld) {
   FakeModule nonsense([](const auto&) { return attestation::AttestationResponse{.document = Bytes(16, 1)}; });
   attestation::Nsm nsm(nonsense);
   EXPECT_EQ(set_clock_by(nsm).error().kind(), ErrorKind::corrupt);
+}
+
+// The error is about the time: that nobody signed it did not matter.
+TEST(Clock, AsksForNoSignatureOfItsOwnModule) {
+  attestation::Document document{.module_id = "i-1-enc1",
+                                 .digest = "SHA384",
+                                 .timestamp = 1,
+                                 .pcrs = {{0, Bytes(attestation::kPcrSize)}},
+                                 .certificate = Bytes(64),
+                                 .cabundle = {Bytes(64)}};
+  codec::CoseSign1 unsigned_one{.protected_headers = codec::encode_cose_algorithm(-1),
+                                .payload = attestation::encode_payload(document),
+                                .signature = Bytes(64)};
+  FakeModule module(
+      [&](const auto&) { return attestation::AttestationResponse{.document = unsigned_one.encode()}; });
+  attestation::Nsm nsm(module);
+  EXPECT_THAT(set_clock_by(nsm).error().message(), HasSubstr("lies before"));
 }
 
 TEST(Registers, AreAllLocked) {
