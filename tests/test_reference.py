@@ -186,5 +186,8 @@ def test_an_installation_has_them(binaries, helps, tmp_path):
                           timeout=SECONDS)
     assert done.returncode == 0, done.stderr
     assert {path.name for path in (tmp_path / "share/man/man1").iterdir()} >= {page_of(path) for path in helps}
+    # `image build` looks for cloister-init and cloisterd beside cloister, `up --backend qemu` for cloister-nsm, and its hint names the script.
+    for name in ("cloister", "cloister-init", "cloister-nsm", "cloisterd", "cloister-fetch-qemu"):
+        assert (tmp_path / "bin" / name).stat().st_mode & 0o111, name
     for place in ("bash-completion/completions/cloister", "zsh/site-functions/_cloister", "fish/vendor_completions.d/cloister.fish"):
         assert (tmp_path / "share" / place).stat().st_size > 0, place

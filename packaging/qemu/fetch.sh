@@ -2,6 +2,7 @@
 # Unpacks what `cloister up --backend qemu` needs into a folder of its own: QEMU 11 or newer, whose
 # vhost-user-test-device carries our security module, and vhost-device-vsock. Debian 12 has neither. Nothing is installed:
 # packages are taken from Debian with its signatures checked, unpacked, and run with the C library they were built for.
+# An installation has it as cloister-fetch-qemu.
 #   fetch.sh [DIRECTORY]        default: /usr/local/lib/cloister/qemu
 # CLOISTER_QEMU=DIRECTORY tells `cloister` where it is.
 set -euo pipefail
@@ -27,6 +28,7 @@ command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || die "there is
 [[ -r $keyring ]] || die "no $keyring" "apt-get install debian-archive-keyring"
 
 work=$(mktemp -d)
+chmod 755 "$work" # apt downloads as a user of its own, if it can look in here
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$work"/{lists/partial,cache/archives/partial}
 : >"$work/status"
