@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 COMMAND_SECONDS = 50
+BOOTED_SECONDS = 200  # of a command whose work a translated machine does
 HOST_ROLE = "arn:aws:iam::111122223333:role/enclave-host"
 ROOT = Path(__file__).resolve().parent.parent
 QEMU = ROOT / ".cache/qemu"  # ./dev fetches it
@@ -79,7 +80,8 @@ class Lab:
         return subprocess.Popen([program or self.cloister, *map(str, words)], cwd=self.root / who,
                                 env=self.environment(who), stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
 
-    def run(self, who, *words, text=True, program=None, seconds=COMMAND_SECONDS):
+    def run(self, who, *words, text=True, program=None, seconds=None):
+        seconds = seconds or (BOOTED_SECONDS if self.image else COMMAND_SECONDS)
         return subprocess.run([program or self.cloister, *map(str, words)], cwd=self.root / who, stdin=subprocess.DEVNULL,
                               env=self.environment(who), capture_output=True, text=text, timeout=seconds)
 

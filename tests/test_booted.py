@@ -123,6 +123,18 @@ def test_what_cannot_boot_is_refused(lab):
     assert "--group" in up("--image", lab.image, "--group", "root")
 
 
+# Linux goes on when memory ends while it unpacks an image, and how much memory there is the parent says.
+def test_an_image_that_is_not_whole_does_not_come_up(lab):
+    done = lab.run("user", "up", "--name", "little", "--backend", "qemu", "--accelerator", "tcg", "--image", lab.image,
+                   "--memory", 320, seconds=laboratory.UP_SECONDS)
+    assert done.returncode == 1 and "the machine has ended" in done.stderr, done
+    # Why is on the console, which only a debug machine has; it is left for whoever looks.
+    lab.run("user", "up", "--name", "little", "--backend", "qemu", "--accelerator", "tcg", "--image", lab.image, "--memory", 320,
+            "--debug", seconds=laboratory.UP_SECONDS)
+    console = (lab.root / "run/little/console.log").read_text(errors="replace")
+    assert "the image is not whole" in console, console[-2000:]
+
+
 # The end of the machine is the end of the enclave: by the host's hand, and by the guest's.
 def test_a_machine_that_ends_is_a_dead_enclave(lab):
     lab.up("short")

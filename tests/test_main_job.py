@@ -24,7 +24,7 @@ def run_probe(lab, script, *arguments, **options):
 # --- the main job -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)  # of which a translated machine takes most
 def test_ocr_reads_the_pages(lab, probe, repository):
     pages = lab.root / "pages"
     subprocess.run([repository / "samples/ocr/prepare", pages], check=True, capture_output=True, timeout=100)

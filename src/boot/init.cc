@@ -6,6 +6,7 @@
 
 #include <ctime>
 
+#include "boot/completeness.h"
 #include "boot/entropy.h"
 #include "boot/heartbeat.h"
 #include "boot/parameters.h"
@@ -28,7 +29,9 @@ sys::Endpoint parent_at(std::uint32_t cid, std::uint32_t port) {
 // The list. Nothing that needs randomness or the time comes before it has both.
 Result<Parameters> boot(const Log& log) {
   TRY(move_root());
+  auto complete = check_complete();  // before anything is mounted over it; told once there is a console
   TRY(prepare_system());
+  TRY(std::move(complete));
   auto command_line = TRY(sys::read_file("/proc/cmdline", kMaxCommandLine));
   auto measured = TRY(sys::read_file(kMeasuredCommandLine, kMaxCommandLine));
   TRY(check_command_line(as_text(command_line), as_text(measured)));

@@ -164,6 +164,7 @@ Result<Composition> compose_image(const Recipe& recipe, const Ingredients& ingre
                                 out.parts.command_line, recipe.environment},
                                spool));
   image::FileTree runtime = TRY(compose_runtime(recipe, work, say, spool));
+  TRY(add_contents(boot, runtime, spool));
   out.parts.kernel_path = TRY(find_kernel(recipe, work, say));
   auto kernel = TRY(kernel_version(out.parts.kernel_path, recipe.architecture));
   say(fmt::format("kernel: Linux {}", kernel));

@@ -7,6 +7,7 @@
 #include <array>
 
 #include "builder/program.h"
+#include "codec/image_contents.h"
 #include "image/cpio.h"
 #include "package/zstd_stream.h"
 #include "sys/file.h"
@@ -70,6 +71,19 @@ Result<FileTree> compose_boot(const BootParts& parts, Spool& spool) {
   TRY(tree.put("etc/cloister/command_line", file_node(command_line, 0644)));
   TRY(tree.put("dev/console", console_node()));
   return tree;
+}
+
+Status add_contents(FileTree& boot, const FileTree& runtime, Spool& spool) {
+  codec::Contents contents;
+  for (const auto* tree : std::initializer_list<const FileTree*>{&boot, &runtime}) {
+    for (const auto& [path, node] : tree->entries()) {
+      if (!node.is_file() && !node.is_link()) continue;
+      ++contents.files;
+      contents.bytes += node.is_link() ? node.link.size() : node.content.size;
+    }
+  }
+  auto text = TRY(spool.add(as_bytes(codec::to_text(contents))));
+  return boot.put("etc/cloister/contents", file_node(text, 0644));
 }
 
 Status check_runtime(const FileTree& runtime) {

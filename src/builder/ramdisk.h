@@ -21,6 +21,8 @@ struct BootParts {
   std::map<std::string, std::string> environment;
 };
 Result<image::FileTree> compose_boot(const BootParts& parts, image::Spool& spool);
+// Writes into the first ramdisk what the image has in all, which init compares (boot/completeness.h).
+Status add_contents(image::FileTree& boot, const image::FileTree& runtime, image::Spool& spool);
 
 // Refuses a runtime that would take the place of what is in the first ramdisk, which is unpacked before it:
 // denied.

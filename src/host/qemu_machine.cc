@@ -22,7 +22,8 @@ constexpr unsigned kHeartbeatPort = 9000;
 constexpr std::uint8_t kHeartbeat = 0xb7;
 constexpr sys::milliseconds kHeartbeatPatience = sys::seconds(2);
 constexpr sys::milliseconds kDeviceTimeout = sys::seconds(10);  // until a device's socket is there
-constexpr int kDevicePause = 10;                                // milliseconds between two looks
+constexpr sys::milliseconds kMachineGrace = sys::seconds(1);
+constexpr int kDevicePause = 10;  // milliseconds between two looks
 
 // A program with an empty environment but for a PATH, killed when this process ends.
 Result<sys::Child> start(const Command& command) {
@@ -99,6 +100,11 @@ class RunningMachine {
       if (entries[1].revents != 0)
         return fail(ErrorKind::unavailable, "the machine has ended with code {}",
                     TRY(machine_process_.wait()).shell_code());
+      // The devices end when the machine does: then it is the machine that is to be told of.
+      if ((entries[2].revents | entries[3].revents) != 0) {
+        if (auto ended = machine_process_.wait(sys::Deadline::after(kMachineGrace)))
+          return fail(ErrorKind::unavailable, "the machine has ended with code {}", ended->shell_code());
+      }
       if (entries[2].revents != 0) return fail(ErrorKind::unavailable, "the security module has ended");
       if (entries[3].revents != 0) return fail(ErrorKind::unavailable, "the vsock device has ended");
       if (entries[4].revents != 0) answer_heartbeat();
