@@ -90,6 +90,7 @@ Result<pid_t> fork_in_background(const std::function<int()>& body, const std::st
 Result<pid_t> start_in_background(const std::vector<std::string>& argv, const std::string& log) {
   if (::access(argv.front().c_str(), X_OK) != 0) return fail_errno(argv.front());
   std::vector<char*> raw;
+  raw.reserve(argv.size() + 1);
   for (const auto& argument : argv) raw.push_back(const_cast<char*>(argument.c_str()));
   raw.push_back(nullptr);
   return fork_in_background(

@@ -78,6 +78,7 @@ Judge::Judge(const KeyFacts& facts, const KeyView& view) : facts_(facts), view_(
 // Conditions are there, so that the reader wonders: none of them asks for a document.
 std::string Judge::conditions_of(const iam::Statement& allow) const {
   std::vector<std::string> out;
+  out.reserve(allow.conditions.size());
   for (const auto& condition : allow.conditions) out.push_back(describe(condition));
   return out.empty() ? std::string()
                      : fmt::format("; its conditions do not ask for one ({})", fmt::join(out, " and "));

@@ -15,8 +15,8 @@ struct KeyView {
   std::string arn;
   std::string account;  // the key's
   iam::Policy policy;
-  std::set<std::string> accounts;           // that the policy names
-  std::optional<sys::UnixMillis> now = {};  // nothing earlier is of interest; absent: all times are
+  std::set<std::string> accounts;      // that the policy names
+  std::optional<sys::UnixMillis> now;  // nothing earlier is of interest; absent: all times are
 };
 
 // "CloisterOnlyAttested", or "statement 3" if it has no Sid.
