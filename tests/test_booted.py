@@ -1,7 +1,6 @@
 """A real enclave image, built and booted: what holds for enclaves of processes holds in a machine under QEMU.
 
-The tests named in OF_PROCESSES are those of the process backend, run as they stand. CLOISTER_BACKEND=qemu runs every
-end-to-end test that way (tests/soak/README.md)."""
+The tests named in OF_PROCESSES are those of the process backend, run as they stand."""
 
 import json
 import shutil
