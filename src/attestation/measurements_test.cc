@@ -48,6 +48,13 @@ TEST(Measurements, IgnoresWhatStandsBeside) {
   EXPECT_EQ(Measurements::from_json(json).value().pcrs.at(0), Bytes(48, 0xAA));
 }
 
+TEST(Measurements, TakesTheHashUnderBothNamesOfAwsTools) {
+  for (const char* name : {"Sha384 { ... }", "Sha512_48 { .. }"}) {
+    auto json = fmt::format(R"({{"Measurements":{{"HashAlgorithm":"{}","PCR0":"{}"}}}})", name, hex48('1'));
+    EXPECT_TRUE(Measurements::from_json(json)) << name;
+  }
+}
+
 TEST(Measurements, RefusesEverythingElse) {
   auto pcr0 = "\"PCR0\":\"" + hex48('1') + "\"";
   ASSERT_TRUE(Measurements::from_json(file(pcr0)).has_value());
@@ -59,28 +66,29 @@ TEST(Measurements, RefusesEverythingElse) {
            std::string("{}"),
            std::string(R"({"Measurements":[]})"),
            std::string(R"({"Measurements":{}})"),
-           R"({"Measurements":{)" + pcr0 + "}}",                           // no algorithm
-           R"({"Measurements":{"HashAlgorithm":"Sha256",)" + pcr0 + "}}",  // another one
-           R"({"Measurements":{"HashAlgorithm":384,)" + pcr0 + "}}",       //
-           file(pcr0) + "x",                                               // trailing text
-           file(pcr0 + "," + pcr0),                                        // twice
-           file("\"PCR1\":\"" + hex48('1') + "\""),                        // no PCR0
-           file("\"PCR0\":\"" + hex48('0') + "\""),                        // zero
-           file(pcr0 + ",\"PCR1\":\"" + hex48('0') + "\""),                // zero
-           file("\"PCR0\":\"" + hex48('g') + "\""),                        // not hexadecimal
-           file("\"PCR0\":\"" + hex48('1').substr(1) + "\""),              // too short
-           file("\"PCR0\":\"" + hex48('1') + "11\""),                      // too long
-           file("\"PCR0\":[]"),                                            //
-           file(pcr0 + ",\"PCR00\":\"" + hex48('1') + "\""),               // other spellings
-           file(pcr0 + ",\"PCR+1\":\"" + hex48('1') + "\""),               //
-           file(pcr0 + ",\"PCR 1\":\"" + hex48('1') + "\""),               //
-           file(pcr0 + ",\"pcr1\":\"" + hex48('1') + "\""),                //
-           file(pcr0 + ",\"PCR\":\"" + hex48('1') + "\""),                 //
-           file(pcr0 + ",\"PCR32\":\"" + hex48('1') + "\""),               // no such register
-           file(pcr0 + ",\"PCR4294967296\":\"" + hex48('1') + "\""),       //
-           file(pcr0 + ",\"Other\":1"),                                    //
-           std::string(kMaxMeasurementsFile, ' ') + file(pcr0),            // too large
-           std::string(kMaxMeasurementsFile / 2, '['),                     // deep
+           R"({"Measurements":{)" + pcr0 + "}}",                                  // no algorithm
+           R"({"Measurements":{"HashAlgorithm":"Sha256",)" + pcr0 + "}}",         // another one
+           R"({"Measurements":{"HashAlgorithm":"Sha512 { .. }",)" + pcr0 + "}}",  // not cut
+           R"({"Measurements":{"HashAlgorithm":384,)" + pcr0 + "}}",              //
+           file(pcr0) + "x",                                                      // trailing text
+           file(pcr0 + "," + pcr0),                                               // twice
+           file("\"PCR1\":\"" + hex48('1') + "\""),                               // no PCR0
+           file("\"PCR0\":\"" + hex48('0') + "\""),                               // zero
+           file(pcr0 + ",\"PCR1\":\"" + hex48('0') + "\""),                       // zero
+           file("\"PCR0\":\"" + hex48('g') + "\""),                               // not hexadecimal
+           file("\"PCR0\":\"" + hex48('1').substr(1) + "\""),                     // too short
+           file("\"PCR0\":\"" + hex48('1') + "11\""),                             // too long
+           file("\"PCR0\":[]"),                                                   //
+           file(pcr0 + ",\"PCR00\":\"" + hex48('1') + "\""),                      // other spellings
+           file(pcr0 + ",\"PCR+1\":\"" + hex48('1') + "\""),                      //
+           file(pcr0 + ",\"PCR 1\":\"" + hex48('1') + "\""),                      //
+           file(pcr0 + ",\"pcr1\":\"" + hex48('1') + "\""),                       //
+           file(pcr0 + ",\"PCR\":\"" + hex48('1') + "\""),                        //
+           file(pcr0 + ",\"PCR32\":\"" + hex48('1') + "\""),                      // no such register
+           file(pcr0 + ",\"PCR4294967296\":\"" + hex48('1') + "\""),              //
+           file(pcr0 + ",\"Other\":1"),                                           //
+           std::string(kMaxMeasurementsFile, ' ') + file(pcr0),                   // too large
+           std::string(kMaxMeasurementsFile / 2, '['),                            // deep
        }) {
     auto parsed = Measurements::from_json(json);
     ASSERT_FALSE(parsed.has_value()) << json.substr(0, 200);

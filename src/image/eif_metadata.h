@@ -1,6 +1,5 @@
-// The metadata section of an enclave image: what it says of itself. Nothing measures it; only a signature
-// over PCR0 would, and does not. Shape: the JSON schema of the crate aws-nitro-enclaves-image-format, whose
-// reader wants CustomMetadata as well.
+// The metadata section of an enclave image: what it says of itself. Nothing measures or signs it. Shape: the
+// JSON schema of the crate aws-nitro-enclaves-image-format, whose reader wants CustomMetadata as well.
 #pragma once
 
 #include <string>

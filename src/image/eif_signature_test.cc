@@ -1,5 +1,7 @@
 #include "image/eif_signature.h"
 
+#include <algorithm>
+
 #include "codec/cbor.h"
 #include "image/eif_testing.h"
 
@@ -76,6 +78,33 @@ TEST_F(EifSignatureTest, AStatementThatSomebodyElseSignedIsRefused) {
   auto renamed = signature;
   renamed.statement.protected_headers = codec::encode_cose_algorithm(codec::kCoseEs256);
   EXPECT_FALSE(verify_signature(renamed, pcr0));
+}
+
+TEST_F(EifSignatureTest, AStatementUnderAnotherAlgorithmsNameIsRefused) {
+  auto signer = make_signer();
+  auto image = signed_image(signer);
+  auto pcr0 = measure_pcr0(image).value();
+  auto signature = read_signature(image).value().value();
+  for (auto algorithm : {codec::kCoseEs384, codec::kCoseEs256}) {
+    signature.statement.protected_headers = codec::encode_cose_algorithm(algorithm);
+    signature.statement.signature = signer.key.sign(signature.statement.signed_bytes()).value();
+    EXPECT_EQ(verify_signature(signature, pcr0).has_value(), algorithm == codec::kCoseEs384);
+  }
+}
+
+TEST_F(EifSignatureTest, AStatementAboutAnotherRegisterIsRefused) {
+  auto signer = make_signer();
+  auto image = signed_image(signer);
+  auto pcr0 = measure_pcr0(image).value();
+  auto signature = read_signature(image).value().value();
+  auto& payload = signature.statement.payload;
+  auto index = std::ranges::find(payload, 0);  // the first zero is register_index's value
+  ASSERT_NE(index, payload.end());
+  *index = 1;
+  signature.statement.signature = signer.key.sign(signature.statement.signed_bytes()).value();
+  auto verified = verify_signature(signature, pcr0);
+  ASSERT_FALSE(verified);
+  EXPECT_NE(verified.error().message().find("not about PCR0"), std::string::npos);
 }
 
 TEST_F(EifSignatureTest, AnotherKeyThanTheCertificatesIsRefused) {

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "image/eif_compose.h"
 #include "image/eif_metadata.h"
 #include "image/eif_testing.h"
 
@@ -244,6 +245,21 @@ TEST_F(EifTest, PartsThatMakeNoImageLeaveNoFile) {
   parts = shop_.parts();
   parts.metadata = "{}";
   EXPECT_NE(refused(parts).find("ImageName"), std::string::npos);
+}
+
+TEST_F(EifTest, APartThatChangesWhileItIsReadLeavesNoFile) {
+  using enum SectionType;
+  auto path = shop_.path("none.eif");
+  for (std::size_t given : {3u, 4u, 5u}) {
+    Bytes bytes(given, 'x');
+    std::vector<SectionSource> sources;
+    for (auto type : {kernel, command_line, metadata, ramdisk}) sources.push_back(source_of(type, bytes));
+    for (auto& source : sources) source.size = 4;
+    auto composed = compose_eif(path, {}, sources);
+    EXPECT_EQ(composed.has_value(), given == 4);
+    EXPECT_EQ(std::filesystem::exists(path), given == 4);
+    std::filesystem::remove(path);
+  }
 }
 
 TEST_F(EifTest, AFifoIsNoImage) {

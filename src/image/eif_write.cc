@@ -59,6 +59,7 @@ Status write_eif(const std::string& path, const ImageParts& parts) {
   auto metadata = parts.metadata.empty() ? EifMetadata().to_json() : parts.metadata;
   auto kernel = TRY(open_part(parts.kernel_path));
   std::vector<OpenPart> ramdisks;
+  ramdisks.reserve(parts.ramdisk_paths.size());
   for (const auto& ramdisk : parts.ramdisk_paths) ramdisks.push_back(TRY(open_part(ramdisk)));
 
   std::vector<SectionSource> sources{source_of(SectionType::kernel, kernel),
