@@ -10,6 +10,7 @@ import stat
 import struct
 import subprocess
 import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -410,6 +411,42 @@ def test_a_program_with_a_loader(builder, programs):
     shutil.copy("/bin/true", builder.folder / "cloister-init")
     shutil.copy(programs / "cloisterd", builder.folder / "cloisterd")
     assert "is not static" in builder.refused("base: none\n")
+
+
+# --- wheels ---------------------------------------------------------------------------------------------------
+
+
+def write_wheel(folder, name, files):
+    path = folder / f"{name}-1.0-py3-none-any.whl"
+    files = {f"{name}/__init__.py": "", **files}
+    info = f"{name}-1.0.dist-info"
+    files |= {f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n", f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"}
+    record = "".join(f"{member},,\n" for member in [*files, f"{info}/RECORD"])
+    with zipfile.ZipFile(path, "w") as wheel:
+        for member, text in {**files, f"{info}/RECORD": record}.items():
+            wheel.writestr(member, text)
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_wheels(builder):
+    if subprocess.run(["/usr/bin/python3", "-m", "pip", "--version"], capture_output=True).returncode != 0:
+        pytest.skip("needs python3-pip")
+    (builder.folder / "root/usr/bin").mkdir(parents=True)
+    (builder.folder / "root/usr/bin/python3.11").write_text("python")
+    sha256 = write_wheel(builder.folder, "small", {"small/data.txt": "data"})
+    requirements = builder.folder / "requirements.txt"
+    requirements.write_text(f"--no-index\n--find-links {builder.folder}\nsmall==1.0 \\\n  --hash=sha256:{sha256}\n")
+    outputs = []
+    for umask in (0o022, 0o077):
+        _, runtime = builder.good("base: {directory: root}\npip: requirements.txt\n", umask=umask)
+        outputs.append((builder.folder / "out.eif").read_bytes())
+    assert outputs[0] == outputs[1]
+    place = "usr/local/lib/python3.11/dist-packages/"
+    assert content(runtime, place + "small/data.txt") == "data" and place + "small-1.0.dist-info/METADATA" in runtime
+    assert not any(name.endswith(".pyc") for name in runtime)
+    requirements.write_text(requirements.read_text().replace(sha256, "0" * 64))
+    refusal = builder.refused("base: {directory: root}\npip: requirements.txt\n")
+    assert refusal.startswith("/usr/bin/python3 failed (1): ERROR: THESE PACKAGES DO NOT MATCH THE HASHES"), refusal
 
 
 # --- verifying ------------------------------------------------------------------------------------------------

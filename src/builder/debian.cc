@@ -1,3 +1,5 @@
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 
@@ -125,12 +127,13 @@ Program mmdebstrap(const DebianBase& base, image::Architecture architecture, con
   words.push_back(base.suite);
   words.push_back(work.below("debian.tar"));
   for (auto& line : sources_of(base)) words.push_back(std::move(line));
-  return {.words = std::move(words),
-          .changed = {{"SOURCE_DATE_EPOCH", kBuildTime},
-                      {"DEBIAN_FRONTEND", "noninteractive"},
-                      {"TMPDIR", work.path()}},
-          .log = work.below("mmdebstrap.log"),
-          .hint = "apt-get install mmdebstrap"};
+  Program out{.words = std::move(words),
+              .changed = {{"SOURCE_DATE_EPOCH", kBuildTime}, {"DEBIAN_FRONTEND", "noninteractive"}},
+              .log = work.below("mmdebstrap.log"),
+              .hint = "apt-get install mmdebstrap"};
+  // Without root the packages' root is another user's of a user namespace, whom our private folder keeps out.
+  if (::geteuid() == 0) out.changed["TMPDIR"] = work.path();
+  return out;
 }
 
 }  // namespace
@@ -152,7 +155,10 @@ Status apply_debian(const DebianBase& base, image::Architecture architecture, co
   } else {
     say(fmt::format("Debian {} of {}", base.suite, base.snapshot));
   }
-  TRY(run_program(mmdebstrap(base, architecture, work)).context("Debian packages"));
+  TRY(run_program(mmdebstrap(base, architecture, work))
+          .context("Debian packages")
+          .with_hint(
+              "without root it takes subordinate ids (/etc/subuid) and a TMPDIR that everybody may enter"));
   image::FileTree whole;
   TRY(apply_layer(work.below("debian.tar"), {}, whole, spool).context("Debian packages"));
   for (const auto& [path, node] : whole.entries()) {

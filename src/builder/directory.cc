@@ -65,7 +65,7 @@ Status Copier::copy_contents(int folder, const std::string& path, int depth) {
   if (depth > kMaxDepth)
     return fail(ErrorKind::invalid, "{}: folders in more than {} folders", path, kMaxDepth);
   for (const auto& name : TRY(names_in(folder, path)))
-    TRY(copy(folder, name, path.empty() ? name : path + "/" + name, depth));
+    TRY(copy(folder, name, path.empty() ? name : fmt::format("{}/{}", path, name), depth));
   return {};
 }
 

@@ -34,7 +34,7 @@ std::string version_of_x86(std::string_view image) {
   if (image.size() < kVersionPointer + 2 || image.substr(kBootMagicOffset, 4) != "HdrS") return "";
   auto low = static_cast<unsigned char>(image[kVersionPointer]);
   auto high = static_cast<unsigned char>(image[kVersionPointer + 1]);
-  return word_at(image, kBootSector + low + 256U * high);
+  return word_at(image, kBootSector + low + std::size_t{256} * high);
 }
 
 std::string version_of_arm64(std::string_view image) {

@@ -29,6 +29,7 @@ int become(const Program& program) {
   ::setenv("TZ", "UTC", 1);
   for (const auto& [name, value] : program.changed) ::setenv(name.c_str(), value.c_str(), 1);
   std::vector<char*> words;
+  words.reserve(program.words.size() + 1);
   for (const auto& word : program.words) words.push_back(const_cast<char*>(word.c_str()));
   words.push_back(nullptr);
   ::execvp(words[0], words.data());
