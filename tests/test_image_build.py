@@ -128,12 +128,15 @@ def content(files, name):
 def test_supervisor_alone(builder):
     (boot,) = builder.good("base: none\nmode: emulated\nenvironment: {B: two words, A: one}\n")
     assert sorted(boot) == sorted(
-        "dev dev/console etc etc/cloister etc/cloister/environment etc/cloister/trust.json init newroot proc run sys tmp "
+        "dev dev/console etc etc/cloister etc/cloister/command_line etc/cloister/contents etc/cloister/environment "
+        "etc/cloister/trust.json init newroot proc run sys tmp "
         "usr usr/lib usr/lib/cloister usr/lib/cloister/cloisterd".split()
     )
     assert all(entry[1:3] == (0, 0) for entry in boot.values())
     assert boot["init"][0] == 0o100755 and boot["dev/console"][0] == stat.S_IFCHR | 0o600 and boot["tmp"][0] == 0o41777
     assert content(boot, "etc/cloister/environment") == "A=one\nB=two words\n"
+    assert content(boot, "etc/cloister/command_line").startswith("reboot=k ")
+    assert content(boot, "etc/cloister/contents").startswith("5 ")  # files: those of the list but itself
     trust = json.loads(content(boot, "etc/cloister/trust.json"))
     assert trust["mode"] == "emulated" and "BEGIN CERTIFICATE" in trust["kms_ca_bundle"]
     assert (builder.folder / "out.eif").stat().st_size < 40 << 20
@@ -473,7 +476,7 @@ def test_verify_names_what_differs(builder):
         (tree / f"more-{number}").write_text("")
     recipe.write_text(recipe.read_text() + "command_line: quiet\n")
     done = builder.run("verify", image, "--recipe", recipe, *builder.common())
-    assert "command line: '" in done.stdout and "and 25 more" in done.stdout
+    assert "command line: '" in done.stdout and "and 27 more" in done.stdout  # two of them in the first ramdisk, which says what has to be there
 
 
 # --- Debian ---------------------------------------------------------------------------------------------------
