@@ -98,6 +98,7 @@ fetch_source() {
   partial=$(mktemp -d "$cache/fetch.XXXXXX")
   (cd "$partial" && private_apt apt-get -qq download "$source_package=$version") >>"$log" 2>&1 || {
     cat "$log" >&2
+    rm -rf "$partial"
     die "$source_package $version cannot be fetched"
   }
   mv "$partial"/*.deb "$file"

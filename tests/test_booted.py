@@ -126,6 +126,8 @@ def test_what_cannot_boot_is_refused(lab):
 def test_an_image_that_is_not_whole_does_not_come_up(lab):
     done = lab.run("user", "up", "--name", "little", "--backend", "qemu", "--accelerator", "tcg", "--image", lab.image,
                    "--memory", 320, seconds=laboratory.UP_SECONDS)
+    if done.returncode == 0:
+        lab.enclaves.append("little")  # the test fails; the machine ends with the others
     assert done.returncode == 1 and "the machine has ended" in done.stderr, done
     # Why is on the console, which only a debug machine has; it is left for whoever looks.
     lab.run("user", "up", "--name", "little", "--backend", "qemu", "--accelerator", "tcg", "--image", lab.image, "--memory", 320,
