@@ -344,7 +344,7 @@ def test_nobody_hangs_when_the_other_end_dies(lab, place, victim):
         assert os.listdir(place) == []
         if victim != "share server":
             lab.run("user", "down", "--force", "--name", "mortal")
-            lab.ok("user", "up", "--name", "mortal")
+            lab.ok("user", "up", "--name", "mortal", *lab.backend(), seconds=laboratory.UP_SECONDS)
         lab.sync(place.name, "mortal")
         assert (place / "from_server.txt").read_text()
         assert (place / "dataset/large").exists() == (victim == "share server")  # the share outlives its server

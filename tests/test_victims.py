@@ -36,9 +36,9 @@ def lab(lab, repository):
 @pytest.fixture(autouse=True)
 def nothing_survives(lab):
     """Whatever a victim did: afterwards no process of a job is left, and the enclave has the processes it had."""
-    before = lab.enclave_processes()
+    before = set() if lab.image else lab.enclave_processes()
     yield
-    laboratory.wait_for(lambda: not lab.job_processes() and lab.enclave_processes() <= before)
+    laboratory.wait_for(lambda: not lab.job_processes() and (lab.image or lab.enclave_processes() <= before))
 
 
 def run(lab, script, *arguments, package="probe"):
