@@ -261,6 +261,29 @@ def on_a_terminal(command, **options):
     return shown
 
 
+def test_modules_of_the_users_do_not_take_the_place_of_others(lab):
+    """What an interpreter would import from the user's folders could read the package."""
+    dataset = lab.folder / "dataset"
+    mark = "import sys\nsys.planted = True\n"
+    places = [dataset, dataset / "lib/python3/dist-packages", dataset / ".local/lib/python3.11/site-packages"]
+    for place in places:
+        place.mkdir(parents=True, exist_ok=True)
+        for name in ("json.py", "locale.py", "sitecustomize.py", "usercustomize.py"):
+            (place / name).write_text(mark)
+        (place / "planted.pth").write_text(mark.replace("\n", "; ") + "\n")
+    # It does work, where somebody lets it.
+    loose = subprocess.run(["/usr/bin/python3", "-c", "import sys, json; print(sys.planted)"], env={"PYTHONPATH": str(dataset)},
+                           capture_output=True, text=True, timeout=30)
+    assert loose.stdout == "True\n", loose
+    try:
+        report = report_of(run(lab, "imports.py"))
+    finally:
+        shutil.rmtree(dataset)
+        dataset.mkdir()
+    assert len(report["planted"]) == 5 * len(places) and not report["marked"] and report["customised"] in ([], ["sitecustomize"])
+    assert all(path.startswith(("/app", "/usr/")) for path in report["path"] + report["files"]), report
+
+
 def test_the_dataset_cannot_be_changed(lab):
     page = lab.folder / "dataset" / "page.txt"
     page.write_text("the user's own\n")
