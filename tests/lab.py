@@ -24,6 +24,7 @@ HOST_ROLE = "arn:aws:iam::111122223333:role/enclave-host"
 ROOT = Path(__file__).resolve().parent.parent
 QEMU = ROOT / ".cache/qemu"  # ./dev fetches it
 KERNEL = ROOT / "build/kernel/bzImage"  # and compiles this
+MACHINE_MIB = 4096  # memory_mib of tests/soak/everything.yaml
 BUILD_SECONDS = 500  # Debian's packages come over the network
 UP_SECONDS = 240  # of a machine under QEMU, translated, on a busy processor
 FIRST_JOB_USER, JOB_USERS = 61100, 64  # src/enclave/monitor.cc
