@@ -132,6 +132,12 @@ class Lab:
         self.enclaves.append(name)
         self.ok("user", "proxy", "-s", "kms", "--name", name)
 
+    def socket_of(self, what, name="default"):
+        """Where `control` or `lanes` of an enclave are: for wire.connect."""
+        if self.image:
+            return self.root / "run" / name / "vm.vsock", {"control": 5000, "lanes": 5001}[what]
+        return self.root / "run" / name / f"{what}.sock"
+
     def down(self, name="default"):
         self.enclaves.remove(name)
         self.ok("user", "down", "--force", "--name", name)

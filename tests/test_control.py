@@ -18,7 +18,7 @@ ABSENT = "0123456789abcdef"
 @pytest.fixture(scope="module")
 def lab(lab, repository):
     lab.share_victims(repository)
-    lab.control = lab.root / "run/default/control.sock"
+    lab.control = lab.socket_of("control")
     lab.identity = wire.Identity(lab.root, "the-user", lab.root / "user/cloister/client-key.pem")
     return lab
 
@@ -230,8 +230,7 @@ def test_metrics_move_and_never_go_back(lab):
     assert during["cloister_job_events_bytes"] > before["cloister_job_events_bytes"]
     laboratory.interrupt(running)
     assert running.wait(timeout=20) == 130
-    with socket.socket(socket.AF_UNIX) as lane:
-        lane.connect(str(lab.root / "run/default/lanes.sock"))
+    with wire.connect(lab.socket_of("lanes")) as lane:
         lane.sendall(b"x" * 40)
         assert lane.recv(1) == b""
     garbage = wire.connect(lab.control)

@@ -281,7 +281,7 @@ def test_a_job_sees_whole_files_right_after_cp(lab):
 
 
 def metrics(lab, identity):
-    with wire.Wire(lab.root / "run/default/control.sock", identity) as one:
+    with wire.Wire(lab.socket_of("control"), identity) as one:
         lines = one.ask("GET", "/v1/metrics").body.decode().splitlines()
     names = ("cloister_share_inodes", "cloister_share_handles", "cloister_share_mounts", "cloister_share_lanes")
     return {line.split()[0]: int(line.split()[1]) for line in lines if line.startswith(names)}
