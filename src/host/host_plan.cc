@@ -108,12 +108,16 @@ Status add_allocator_steps(const HostFacts& facts, const HostWish& wish, HostPla
   auto cpus = wish.cpus != 0 || !config ? std::optional(plan.cpus) : std::nullopt;
   bool same = config && config->memory_mib == plan.memory_mib && (!cpus || config->cpus() == *cpus);
   if (!same) {
+    auto text = edit_allocator(old, plan.memory_mib, cpus);
+    TRY(parse_allocator(text)
+            .context(kAllocatorFile)
+            .with_hint("the allocator stops there: remove that line"));
     auto kept = facts.nitro.allocator_text ? fmt::format("; the file as it was: {}", kAllocatorBackup) : "";
     plan.steps.push_back(
         {.what = fmt::format("write {}: {}{}", kAllocatorFile, change_of(facts.nitro, plan), kept),
          .command = {},
          .file = kAllocatorFile,
-         .text = edit_allocator(old, plan.memory_mib, cpus)});
+         .text = std::move(text)});
   }
   if (!facts.unit_enabled)
     plan.steps.push_back({.what = "at every boot, when memory is not yet in pieces",

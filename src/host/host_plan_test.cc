@@ -127,6 +127,9 @@ TEST(HostPlan, AFileThatTheServiceCannotReadIsMended) {
   facts.nitro.allocator_text = "---\nmemory_mib: 512 # too little?\n\ncpu_count: 2\n";
   EXPECT_EQ(plan_host(facts, {.memory_mib = 1024})->steps[0].text,
             "---\nmemory_mib: 1024\n#\ncpu_count: 2\n");
+  facts.nitro.allocator_text = "---\nmemory_mb: 512\n";  // of which nobody knows what it was to be
+  EXPECT_THAT(plan_host(facts, {.memory_mib = 1024}).error().message(),
+              HasSubstr("allocator.yaml: line 2: 'memory_mb'"));
   EXPECT_EQ(plan_host(facts, {}).error().kind(), ErrorKind::invalid);  // how much is it to be?
 }
 
