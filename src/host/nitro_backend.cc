@@ -260,7 +260,8 @@ Status stop_nitro_enclave(const EnclaveRecord& record, const Environment& enviro
 }
 
 EnclaveState nitro_state_of(const EnclaveRecord& record, const Environment& environment) {
-  if (!record.alive()) return {};
+  // nitro-cli lists to everybody but root their own enclaves only.
+  if (!record.alive() || !record.own) return {.running = record.alive(), .problem = {}};
   auto nitro = NitroCli::find(environment);
   auto all = nitro ? nitro->describe_enclaves() : std::unexpected(nitro.error());
   if (!all) return {.running = true, .problem = all.error().message()};
