@@ -1,5 +1,8 @@
 #include "boot/completeness.h"
 
+#include <sys/stat.h>
+
+#include <algorithm>
 #include <filesystem>
 
 #include "sys/file.h"
@@ -10,6 +13,17 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr std::uint64_t kBlock = 512;  // bytes: the unit of st_blocks, stat(2)
+
+// What a file has, not what its size says: Linux gives a file its size before it unpacks its content
+// (do_name() of init/initramfs.c), so the one at which memory ended is as long as it should be, and zeros.
+Result<std::uint64_t> bytes_there(const fs::path& path) {
+  struct stat about{};
+  if (::lstat(path.c_str(), &about) != 0) return fail_errno(path.native());
+  return std::min(static_cast<std::uint64_t>(about.st_size),
+                  kBlock * static_cast<std::uint64_t>(about.st_blocks));
+}
+
 Status add(const fs::directory_entry& entry, Contents& out) {
   std::error_code error;
   auto status = entry.symlink_status(error);
@@ -17,7 +31,7 @@ Status add(const fs::directory_entry& entry, Contents& out) {
     out.bytes += fs::read_symlink(entry.path(), error).native().size();
     ++out.files;
   } else if (!error && fs::is_regular_file(status)) {
-    out.bytes += entry.file_size(error);
+    out.bytes += TRY(bytes_there(entry.path()));
     ++out.files;
   }
   if (error) return fail(ErrorKind::system, "{}: {}", entry.path().native(), error.message());

@@ -14,7 +14,7 @@ namespace fs = std::filesystem;
 class Completeness : public testing::Test {
  protected:
   Completeness() {
-    std::string pattern = testing::TempDir() + "contents-XXXXXX";
+    std::string pattern = "/dev/shm/contents-XXXXXX";  // a tmpfs, as in an enclave
     root_ = ::mkdtemp(pattern.data());
     fs::create_directories(root_ + "/etc/cloister");
     write("etc/cloister/contents", "whatever stands here\n");
@@ -46,6 +46,18 @@ TEST_F(Completeness, SeesWhateverIsMissing) {
   EXPECT_EQ(count_contents(root_).value(), whole);
   fs::remove(root_ + "/etc/link");
   EXPECT_NE(count_contents(root_).value(), whole);
+}
+
+// The file at which memory ended: Linux had given it its size before.
+TEST_F(Completeness, SeesAFileThatIsLongEnoughButEmpty) {
+  write("a", std::string(100'000, 'x'));
+  auto whole = count_contents(root_).value();
+  EXPECT_EQ(whole.bytes, 100'000 + 15);
+  for (int written : {0, 4096, 98'304}) {
+    write("a", std::string(static_cast<std::size_t>(written), 'x'));
+    fs::resize_file(root_ + "/a", 100'000);
+    EXPECT_NE(count_contents(root_).value(), whole) << written;
+  }
 }
 
 }  // namespace

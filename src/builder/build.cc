@@ -13,6 +13,7 @@
 #include "builder/sources.h"
 #include "builder/trust_text.h"
 #include "image/eif_metadata.h"
+#include "image/memory.h"
 #include "sys/file.h"
 
 namespace cloister::builder {
@@ -22,9 +23,7 @@ namespace {
 constexpr std::size_t kMaxAuthorities = 512 * 1024;  // bytes of PEM
 constexpr std::uint64_t kPage = 4096;                // bytes
 constexpr std::uint64_t kMebibyte = 1024 * 1024;     // bytes
-constexpr std::uint64_t kSystemMib = 192;            // kernel, supervisor and room to breathe
 constexpr std::uint64_t kJobMib = 512;               // for applications, where the recipe says nothing
-constexpr std::uint64_t kMemoryStepMib = 64;
 
 // What AWS's enclave images have, with the processor's generator not trusted: init credits the security
 // module's.
@@ -117,8 +116,6 @@ Result<std::string> metadata_of(const Recipe& recipe, const std::string& kernel)
   return out.to_json();
 }
 
-// The kernel keeps the ramdisks' files in a tmpfs of half the memory; the packed ones are there beside until
-// they are unpacked.
 Status settle_memory(const Recipe& recipe, Composition& out) {
   std::uint64_t packed = 0;
   for (const auto& path : out.parts.ramdisk_paths) {
@@ -126,8 +123,8 @@ Status settle_memory(const Recipe& recipe, Composition& out) {
     if (::stat(path.c_str(), &about) != 0) return fail_errno(path);
     packed += static_cast<std::uint64_t>(about.st_size);
   }
-  auto needed = std::max(2 * out.unpacked_bytes, out.unpacked_bytes + packed) / kMebibyte + kSystemMib;
-  out.needed_memory_mib = (needed + kMemoryStepMib - 1) / kMemoryStepMib * kMemoryStepMib;
+  out.needed_memory_mib =
+      image::advised_memory_mib({.packed_bytes = packed, .unpacked_bytes = out.unpacked_bytes});
   if (recipe.memory_mib != 0 && recipe.memory_mib < out.needed_memory_mib)
     return fail(ErrorKind::invalid, "memory_mib: {} is less than the {} that this image needs to start",
                 recipe.memory_mib, out.needed_memory_mib);

@@ -26,13 +26,15 @@ const std::vector<Known>& known_values() {
       {"run --file", ValueKind::text, {}},  // a name in the shared folder
       {"run FILE", ValueKind::text, {}},
       {"--allow-list", ValueKind::file, {}},
-      {"--backend", ValueKind::words, {"process"}},
+      {"--backend", ValueKind::words, {"process", "qemu", "nitro"}},
       {"--directory", ValueKind::directory, {}},
       {"--document", ValueKind::file, {}},
       {"--from-legacy", ValueKind::file, {}},
       {"--image", ValueKind::file, {}},
       {"--kms-ca", ValueKind::file, {}},
       {"--ownership", ValueKind::words, {"mine", "keep"}},
+      {"host prepare --root", ValueKind::directory, {}},
+      {"host show --root", ValueKind::directory, {}},
       {"--signing-key", ValueKind::file, {}},
       {"FILE", ValueKind::file, {}},
   };
