@@ -56,7 +56,7 @@ Result<int> down(const Context& context, const Options& options) {
   for (const auto& mount : host::list_mounts(context.paths, name))
     TRY(host::stop_mount(context.paths, mount));
   TRY(host::stop_proxy(context.paths, name));
-  TRY(host::stop_enclave(context.paths, record));
+  TRY(host::stop_enclave(context.paths, context.environment, record));
   fmt::print(stderr, "cloister: enclave '{}' is down; its memory and everything in it is gone\n", name);
   return 0;
 }

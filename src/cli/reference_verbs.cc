@@ -26,7 +26,7 @@ const std::vector<Known>& known_values() {
       {"run --file", ValueKind::text, {}},  // a name in the shared folder
       {"run FILE", ValueKind::text, {}},
       {"--allow-list", ValueKind::file, {}},
-      {"--backend", ValueKind::words, {"process"}},
+      {"--backend", ValueKind::words, {"process", "qemu", "nitro"}},
       {"--directory", ValueKind::directory, {}},
       {"--document", ValueKind::file, {}},
       {"--from-legacy", ValueKind::file, {}},

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "cli/verbs.h"
+#include "host/backend.h"
 #include "host/job_list.h"
 #include "host/known_signers.h"
 #include "host/mounts.h"
@@ -47,7 +48,8 @@ Result<std::vector<host::JobSummary>> ask_for_jobs(const Context& context,
 }
 
 EnclaveStatus look_at(const Context& context, const host::EnclaveRecord& enclave) {
-  EnclaveStatus out{.record = enclave, .running = enclave.alive()};
+  auto state = host::state_of(enclave, context.environment);
+  EnclaveStatus out{.record = enclave, .running = state.running, .problem = state.problem};
   for (auto& mount : host::list_mounts(context.paths, enclave.name)) {
     auto traffic = host::traffic_of(context.paths, mount);
     out.mounts.emplace_back(std::move(mount), traffic);
@@ -56,7 +58,7 @@ EnclaveStatus look_at(const Context& context, const host::EnclaveRecord& enclave
   if (out.proxy) out.proxy_traffic = host::traffic_of_proxy(context.paths, enclave.name);
   if (!out.running) return out;
   auto jobs = ask_for_jobs(context, enclave);
-  if (!jobs) out.problem = jobs.error().message();
+  if (!jobs && out.problem.empty()) out.problem = jobs.error().message();
   if (jobs) out.jobs = *std::move(jobs);
   return out;
 }

@@ -18,6 +18,10 @@ struct Options {
 // What a glance must not miss.
 std::string_view honesty(const host::EnclaveRecord& record) {
   if (record.backend == "process") return "simulated, NOT confidential: for development only";
+  if (record.backend == "nitro")
+    return record.mode == "production"
+               ? "AWS Nitro: what runs in it, its documents prove"
+               : "AWS Nitro, debug mode with zero measurements, NOT confidential: nothing runs in it";
   if (record.mode.ends_with("debug"))
     return "emulated with zero measurements, NOT confidential: nothing runs in it";
   return "emulated, NOT confidential: for development only";
@@ -41,15 +45,18 @@ void add_up(CommandLine& line, const Context& context) {
   auto options = std::make_shared<Options>();
   line.verb("up", "Start an enclave")
       .text("--backend", options->up.backend,
-            "process (a simulated enclave on this machine, the default) or qemu (an image on an emulated "
-            "machine)")
-      .text("--image", options->up.image, "qemu: the enclave image to boot")
-      .number("--memory", options->up.memory_mib, "qemu: MiB of memory (default: what the image asks for)")
-      .number("--cpus", options->up.cpus, "qemu: processors (default: what the image asks for)")
+            "process (a simulated enclave on this machine, the default), qemu (an image on an emulated "
+            "machine) or nitro (a real one, by AWS's nitro-cli)")
+      .text("--image", options->up.image, "qemu, nitro: the enclave image to boot")
+      .number("--memory", options->up.memory_mib,
+              "qemu, nitro: MiB of memory (default: what the image asks for)")
+      .number("--cpus", options->up.cpus, "qemu, nitro: processors (default: what the image asks for)")
       .text("--accelerator", options->up.accelerator,
             "qemu: kvm, or tcg, which needs no virtualisation (default: kvm where it works)")
       .flag("--debug", options->up.debug,
-            "qemu: keep the console, with zero measurements; nothing runs in it")
+            "qemu, nitro: keep the console, with zero measurements; nothing runs in it")
+      .number("--enclave-cid", options->up.cid,
+              "nitro: the enclave's vsock address (default: nitro-cli chooses one)")
       .text("--name", options->up.name, "the enclave's name (default: default)")
       .text("--kms-ca", options->up.kms_ca,
             "PEM file of the embedded KMS's authority (default: AWS_CA_BUNDLE)")
@@ -61,6 +68,7 @@ void add_up(CommandLine& line, const Context& context) {
       .flag("--json", options->json, "print the measurements as JSON")
       .example("cloister up")
       .example("cloister up --backend qemu --image enclave.eif --memory 1024")
+      .example("cloister up --backend nitro --image enclave.eif --memory 3072 --cpus 2")
       .action([&context, options] { return up(context, *options); });
 }
 

@@ -9,6 +9,7 @@
 
 #include <filesystem>
 
+#include "host/nitro_backend.h"
 #include "host/process_backend.h"
 #include "host/qemu_backend.h"
 #include "sys/file.h"
@@ -41,6 +42,7 @@ Result<gid_t> group_of(const std::string& name) {
 Status let_in(const std::string& directory, const EnclaveRecord& record, gid_t group) {
   for (const auto& [path, mode] :
        {std::pair{directory, 0750}, {record.control.path, 0660}, {record.lanes.path, 0660}}) {
+    if (path.empty()) continue;  // a vsock port: its own connections are everybody's
     if (::chown(path.c_str(), static_cast<uid_t>(-1), group) != 0 ||
         ::chmod(path.c_str(), static_cast<mode_t>(mode)) != 0)
       return fail_errno(path);
@@ -72,9 +74,17 @@ Status check_free(const Paths& paths, const std::string& name) {
 
 Result<EnclaveRecord> start_by_backend(const Paths& paths, const Environment& environment,
                                        const UpOptions& options, const HeldSignals& held) {
+  if (options.cid != 0 && options.backend != kNitroBackend)
+    return fail(ErrorKind::invalid, "--enclave-cid is for the nitro backend");
   if (options.backend == "process") return start_process_enclave(paths, options, held);
   if (options.backend == "qemu") return start_qemu_enclave(paths, environment, options, held);
-  return fail(ErrorKind::invalid, "there is no backend '{}': process or qemu", options.backend);
+  if (options.backend == kNitroBackend) return start_nitro_enclave(paths, environment, options, held);
+  return fail(ErrorKind::invalid, "there is no backend '{}': process, qemu or nitro", options.backend);
+}
+
+Status end_enclave(const Environment& environment, const EnclaveRecord& record) {
+  if (record.backend == kNitroBackend) return stop_nitro_enclave(record, environment);
+  return stop_in_background(record.pid, record.started, kStopTimeout);
 }
 
 bool may_connect(const Started& started) {
@@ -127,13 +137,18 @@ Result<EnclaveRecord> start_enclave(const Paths& paths, const Environment& envir
   auto done = options.group.empty() ? Status() : let_in(paths.enclave(options.name), record, *group);
   if (done) done = write_record(paths, record);
   if (done) return record;
-  TRY(stop_in_background(record.pid, record.started, kStopTimeout));
+  TRY(end_enclave(environment, record));
   return std::unexpected(done.error());
 }
 
-Status stop_enclave(const Paths& paths, const EnclaveRecord& record) {
+EnclaveState state_of(const EnclaveRecord& record, const Environment& environment) {
+  if (record.backend == kNitroBackend) return nitro_state_of(record, environment);
+  return {.running = record.alive(), .problem = {}};
+}
+
+Status stop_enclave(const Paths& paths, const Environment& environment, const EnclaveRecord& record) {
   if (!record.own) return fail(ErrorKind::denied, "enclave '{}' was started by somebody else", record.name);
-  TRY(stop_in_background(record.pid, record.started, kStopTimeout));
+  TRY(end_enclave(environment, record));
   std::error_code ignored;
   std::filesystem::remove_all(paths.enclave(record.name), ignored);
   return {};

@@ -1,5 +1,5 @@
-// Starting and ending enclaves, whatever they are made of: processes of this machine, or a machine under
-// QEMU.
+// Starting and ending enclaves, whatever they are made of: processes of this machine, a machine under QEMU,
+// or what AWS's nitro-cli starts.
 #pragma once
 
 #include <functional>
@@ -20,12 +20,13 @@ struct UpOptions {
   std::string kms_ca;                  // PEM file: who vouches for the embedded KMS
   std::uint64_t share_mib = 0;         // quota of each client's share; 0: a quarter of this machine's memory
   std::uint64_t share_budget_mib = 0;  // for all shares together; 0: half of this machine's memory
-  // qemu
+  // qemu, nitro
   std::string image;             // EIF
   std::uint64_t memory_mib = 0;  // 0: what the image asks for
   std::uint64_t cpus = 0;        // 0: likewise
-  std::string accelerator;       // kvm or tcg; empty: kvm where it works
   bool debug = false;            // the console is kept, and the registers are zero
+  std::string accelerator;       // qemu: kvm or tcg; empty: kvm where it works
+  std::uint64_t cid = 0;         // nitro: the enclave's vsock address; 0: nitro-cli chooses
 };
 
 // invalid: no such backend, options of another. denied: not root. unavailable: an enclave of this name runs
@@ -34,7 +35,14 @@ Result<EnclaveRecord> start_enclave(const Paths& paths, const Environment& envir
                                     const UpOptions& options);
 
 // Ends it and everything in it, and removes what `up` made. Success if it has ended already.
-Status stop_enclave(const Paths& paths, const EnclaveRecord& record);
+Status stop_enclave(const Paths& paths, const Environment& environment, const EnclaveRecord& record);
+
+// Whether it runs, as its backend knows it.
+struct EnclaveState {
+  bool running = false;
+  std::string problem;  // the backend could not be asked, and why
+};
+EnclaveState state_of(const EnclaveRecord& record, const Environment& environment);
 
 std::string enclave_log_path(const Paths& paths, const std::string& name);
 // What a machine's kernel and supervisor print; of a --debug enclave only.

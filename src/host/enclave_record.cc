@@ -73,6 +73,9 @@ Result<EnclaveRecord> from_json(const json& object) {
     out.control = TRY(sys::Endpoint::parse(object.at("control").get<std::string>()));
     out.lanes = TRY(sys::Endpoint::parse(object.at("lanes").get<std::string>()));
     out.proxy = TRY(sys::Endpoint::parse(object.at("proxy").get<std::string>()));
+    out.machine = object.value("machine", std::string());
+    out.console_pid = object.value("console_pid", pid_t{-1});
+    out.console_started = object.value("console_started", std::uint64_t{0});
     out.measurements =
         TRY(attestation::Measurements::from_json(object.at("measurements").get<std::string>()));
   } catch (const json::exception& error) {
@@ -120,6 +123,11 @@ Status write_record(const Paths& paths, const EnclaveRecord& record) {
               {"proxy", record.proxy.to_string()},
               {"measurements", record.measurements.to_json()},
               {"attestation_root", record.root_pem}};
+  if (!record.machine.empty()) object["machine"] = record.machine;
+  if (record.console_pid > 0) {
+    object["console_pid"] = record.console_pid;
+    object["console_started"] = record.console_started;
+  }
   return sys::write_file_atomic(record_path(paths, record.name), as_bytes(object.dump(2)), 0644);
 }
 

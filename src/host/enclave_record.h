@@ -18,16 +18,19 @@ inline constexpr const char* kDefaultEnclave = "default";
 
 struct EnclaveRecord {
   std::string name;
-  std::string backend;        // "process"
-  std::string mode;           // "simulated"
-  pid_t pid = -1;             // of its outermost process
+  std::string backend;        // "process", "qemu", "nitro"
+  std::string mode;           // "simulated", "emulated", "production", "debug"
+  pid_t pid = -1;             // of its outermost process; nitro: of nitro-cli's behind it
   std::uint64_t started = 0;  // that process's start time, in clock ticks since boot: tells a recycled pid
   sys::Endpoint control;
   sys::Endpoint lanes;
   sys::Endpoint proxy;  // where the enclave will look for the parent's proxy
   attestation::Measurements measurements;
-  std::string root_pem;  // who vouches for its documents
-  bool own = true;       // noted in paths.run, so that this user started it
+  std::string root_pem;    // who vouches for its documents
+  std::string machine;     // nitro: nitro-cli's ID for it
+  pid_t console_pid = -1;  // nitro, debug: of the process that writes its console down
+  std::uint64_t console_started = 0;
+  bool own = true;  // noted in paths.run, so that this user started it
 
   Result<Expectation> expectation() const;
   bool alive() const;
