@@ -31,6 +31,11 @@ const Image* usable_image(const Facts& facts) {
   return facts.image && facts.image->error.empty() ? &*facts.image : nullptr;
 }
 
+// What all folders of a machine may have.
+std::uint64_t folder_mib(std::uint64_t memory) {
+  return image::room_mib({}, memory) / kBudgetDivisor;
+}
+
 // What is to be in the enclave beside its image, MiB.
 struct Work {
   std::uint64_t package_least = 0;  // it does not unpack to less
@@ -62,7 +67,8 @@ std::string more_memory(const Facts& facts) {
                      facts.asked.image, fitting_memory_mib(facts));
 }
 
-void check_least(const Facts& facts, const Image& image, std::uint64_t memory, Findings& out) {
+// Whether it comes up at all.
+bool check_least(const Facts& facts, const Image& image, std::uint64_t memory, Findings& out) {
   auto least = image::least_memory_mib(image.footprint);
   auto advised = image::advised_memory_mib(image.footprint);
   if (memory < least)
@@ -86,6 +92,7 @@ void check_least(const Facts& facts, const Image& image, std::uint64_t memory, F
         fmt::format(
             "{} MiB for an image that comes up with {}; {} are left for packages, folders and applications",
             memory, least, image::room_mib(image.footprint, memory)));
+  return memory >= least;
 }
 
 // nitro-cli's own rule, whatever the image unpacks to (E26).
@@ -255,11 +262,10 @@ std::uint64_t fitting_memory_mib(const Facts& facts) {
   auto work = work_of(facts);
   auto advised = image::advised_memory_mib(image->footprint);
   auto out = advised;
-  if (work.any()) out = std::max(out, in_steps(kBudgetDivisor * work.data + kStepMib));
   if (facts.asked.backend == "nitro")
     out = std::max(out, in_steps(in_mib(host::kEifMemoryRatio * image->file_bytes)));
   auto needed = work.any() ? work.package_guess + work.data + kApplicationMib : 0;
-  while (image::room_mib(image->footprint, out) < needed) out += kStepMib;
+  while (image::room_mib(image->footprint, out) < needed || folder_mib(out) < work.data) out += kStepMib;
   return out;
 }
 
@@ -270,17 +276,17 @@ void check_memory(const Facts& facts, Findings& out) {
   const auto* image = usable_image(facts);
   auto memory = enclave_memory_mib(facts);
   if (facts.asked.backend == "process" || image == nullptr) return;
-  check_least(facts, *image, memory, out);
+  bool boots = check_least(facts, *image, memory, out);
   if (facts.asked.backend == "nitro") {
     check_file(facts, *image, memory, out);
     if (facts.nitro.host.device) check_node(facts, memory, out);
   } else {
     check_host(facts.machine, memory, out);
   }
+  if (!boots) return;  // what is said above mends the rest, too
   check_work(facts, *image, memory, out);
   check_limit(facts, image::room_mib(image->footprint, memory), out);
-  check_folder(facts, image::room_mib({}, memory) / kBudgetDivisor, "half of the enclave's memory",
-               more_memory(facts), out);
+  check_folder(facts, folder_mib(memory), "half of the enclave's memory", more_memory(facts), out);
 }
 
 }  // namespace cloister::doctor
