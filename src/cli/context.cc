@@ -72,6 +72,7 @@ Result<kms::Client> Context::kms_client(const std::string& region) const {
 // else's word for it is not enough.
 Result<crypto::Certificate> Context::trusted_root(const host::EnclaveRecord& enclave,
                                                   const host::Expectation& expected) {
+  if (enclave.backend == "nitro") return attestation::aws_nitro_root();  // whatever is expected of it
   if (expected.measurements.simulated()) return expected.root;
   if (enclave.backend != "qemu") return attestation::aws_nitro_root();
   if (enclave.own) return expected.root;

@@ -20,9 +20,9 @@ int main(int argc, char** argv) {
   Context context{
       .paths = *paths, .environment = environment, .clock = {}, .terminal = ::isatty(STDOUT_FILENO) == 1};
   CommandLine line;
-  for (auto add :
-       {add_encrypt, add_inspect, add_key, add_signer, add_image, add_up, add_down, add_status, add_logs,
-        add_console, add_proxy, add_sync, add_run, add_jobs, add_diagnose, add_verify, add_doctor, add_kms}) {
+  for (auto add : {add_encrypt, add_inspect, add_key, add_signer, add_image, add_host, add_up, add_down,
+                   add_status, add_logs, add_console, add_proxy, add_sync, add_run, add_jobs, add_diagnose,
+                   add_verify, add_doctor, add_kms}) {
     add(line, context);
   }
   return line.run(argc, argv);

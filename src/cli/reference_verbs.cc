@@ -33,6 +33,8 @@ const std::vector<Known>& known_values() {
       {"--image", ValueKind::file, {}},
       {"--kms-ca", ValueKind::file, {}},
       {"--ownership", ValueKind::words, {"mine", "keep"}},
+      {"host prepare --root", ValueKind::directory, {}},
+      {"host show --root", ValueKind::directory, {}},
       {"--signing-key", ValueKind::file, {}},
       {"FILE", ValueKind::file, {}},
   };

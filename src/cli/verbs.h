@@ -11,6 +11,7 @@ void add_encrypt(CommandLine& line, const Context& context);
 void add_inspect(CommandLine& line, const Context& context);
 void add_image(CommandLine& line, const Context& context);
 void add_key(CommandLine& line, const Context& context);
+void add_host(CommandLine& line, const Context& context);
 void add_up(CommandLine& line, const Context& context);
 void add_down(CommandLine& line, const Context& context);
 void add_status(CommandLine& line, const Context& context);

@@ -8,7 +8,7 @@ namespace cloister::host {
 namespace {
 
 constexpr std::string_view kStart = "---";
-constexpr std::string_view kBlanks = " \t\r";
+constexpr std::string_view kBlanks = " \t";
 
 std::string_view trim(std::string_view text) {
   auto first = text.find_first_not_of(kBlanks);
@@ -73,6 +73,7 @@ class Edited {
  public:
   explicit Edited(std::string_view text) {
     auto lines = lines_of(text);
+    for (auto& line : lines) line = line.substr(0, line.find('\r'));       // an editor's of another system
     bool started = std::ranges::find(lines, kStart, trim) == lines.end();  // without one, all of it counts
     if (started) lines_.emplace_back(kStart);
     for (auto line : lines) {
@@ -134,6 +135,7 @@ Result<AllocatorConfig> parse_allocator(std::string_view text) {
   AllocatorConfig config;
   bool started = false;
   unsigned number = 0;
+  text = text.substr(0, text.rfind('\n') + 1);  // bash reads no line without an end; npos + 1 is 0
   for (auto line : lines_of(text)) {
     ++number;
     auto trimmed = trim(line);

@@ -23,7 +23,7 @@ TEST(Allocator, ReadsWhatTheServiceReads) {
   EXPECT_TRUE(config.cpu_pool.empty());
 
   auto pool =
-      parse_allocator("# before\nignored: yes\n---\n  memory_mib: \"1024\"\ncpu_pool: 2,3,6-9\r\n").value();
+      parse_allocator("# before\nignored: yes\n---\n  memory_mib: \"1024\"\ncpu_pool: 2,3,6-9\n").value();
   EXPECT_EQ(pool.memory_mib, 1024U);
   EXPECT_EQ(pool.cpu_pool, (std::vector<unsigned>{2, 3, 6, 7, 8, 9}));
   EXPECT_EQ(pool.cpus(), 6U);
@@ -36,7 +36,8 @@ TEST(Allocator, RefusesWhatMakesTheServiceFail) {
         "---\nmemory_mib: 512\n\ncpu_count: 2\n", "---\nmemory_mib: 512 # enough\ncpu_count: 2\n",
         "---\nmemory_mib: -1\ncpu_count: 2\n", "---\nmemory_mib: 512\ncpu_count: 0\n", "---\nmemory: 512\n",
         "---\nmemory_mib: 99999999999999999999\ncpu_count: 2\n", "---\nmemory_mib: 512\ncpu_pool: 2,2\n",
-        "---\nmemory_mib: 512\ncpu_pool: 2-\n"}) {
+        "---\nmemory_mib: 512\ncpu_pool: 2-\n", "---\nmemory_mib: 512\ncpu_count: 2",
+        "---\nmemory_mib: 512\r\ncpu_count: 2\r\n"}) {
     EXPECT_FALSE(parse_allocator(text)) << text;
   }
   EXPECT_NE(parse_allocator("---\n#\nspeed: 9\n").error().message().find("line 3"), std::string::npos);
@@ -66,9 +67,10 @@ TEST(Allocator, ACountReplacesAPool) {
 }
 
 TEST(Allocator, WhatItWritesTheServiceReads) {
-  for (const char* text : {"", "memory_mib: 1\n", "---\n\nmemory_mib: 1\n\ncpu_count: 1\n",
-                           "---\nmemory_mib: 1 # few\nmemory_mib: 2\n", "# only a comment",
-                           "---\ncpu_pool: 2\nmemory_mib: 5", "# a\n\n---\n"}) {
+  for (const char* text :
+       {"", "memory_mib: 1\n", "---\n\nmemory_mib: 1\n\ncpu_count: 1\n",
+        "---\nmemory_mib: 1 # few\nmemory_mib: 2\n", "# only a comment", "---\ncpu_pool: 2\nmemory_mib: 5",
+        "# a\n\n---\n", "---\r\nmemory_mib: 1\r\n\r\n# x\r\ncpu_count: 1\r\n"}) {
     auto config = parse_allocator(edit_allocator(text, 777, 6));
     ASSERT_TRUE(config) << text << ": " << config.error().message();
     EXPECT_EQ(config->memory_mib, 777U);

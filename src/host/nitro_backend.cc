@@ -184,8 +184,9 @@ EnclaveRecord make_record(const UpOptions& options, const NitroEnclave& enclave,
 Status follow_console(const Paths& paths, const Environment& environment, EnclaveRecord& record) {
   auto file = enclave_console_path(paths, record.name);
   ::unlink(file.c_str());  // an earlier enclave's
-  record.console_pid =
-      TRY(fork_in_background([&] { return become_nitro_console(environment, record.machine); }, file));
+  auto console = TRY(nitro_console(environment, record.machine));
+  record.console_pid = TRY(
+      fork_in_background([&] { return become_tool(console.path, console.words, console.variables); }, file));
   record.console_started = process_start_time(record.console_pid);
   return {};
 }

@@ -168,10 +168,10 @@ Status NitroCli::terminate_enclave(const std::string& id) const {
   return {};
 }
 
-int become_nitro_console(const Environment& environment, const std::string& id) {
-  auto path = find_tool(environment, kNitroCli);
-  if (!path) return 127;
-  return become_tool(*path, {kNitroCli, "console", "--enclave-id", id}, variables_of(environment));
+Result<ToolCommand> nitro_console(const Environment& environment, const std::string& id) {
+  return ToolCommand{.path = TRY(find_tool(environment, kNitroCli)),
+                     .words = {kNitroCli, "console", "--enclave-id", id},
+                     .variables = variables_of(environment)};
 }
 
 }  // namespace cloister::host

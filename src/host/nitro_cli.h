@@ -71,8 +71,13 @@ class NitroCli {
   RunTool run_;
 };
 
-// For a detached child: becomes `nitro-cli console`, which copies a debug enclave's console to standard
-// output until the enclave ends. Returns only if it fails.
-int become_nitro_console(const Environment& environment, const std::string& id);
+// `nitro-cli console`, which copies a debug enclave's console to standard output until the enclave ends. For
+// become_tool() in a detached child, whose own environment is another.
+struct ToolCommand {
+  std::string path;
+  std::vector<std::string> words;
+  std::vector<std::string> variables;
+};
+Result<ToolCommand> nitro_console(const Environment& environment, const std::string& id);
 
 }  // namespace cloister::host

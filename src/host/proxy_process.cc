@@ -62,7 +62,12 @@ Status serve(const sys::Fd& listener, const EnclaveRecord& enclave, const ProxyO
 }
 
 Result<sys::Fd> listen_for(const EnclaveRecord& enclave) {
-  auto listener = TRY(sys::listen(enclave.proxy, kProxyBacklog).context("proxy"));
+  auto listening = sys::listen(enclave.proxy, kProxyBacklog).context("proxy");
+  // Enclaves on Nitro know their parent by one address and one port.
+  if (enclave.proxy.kind == sys::Endpoint::Kind::vsock)
+    listening =
+        std::move(listening).with_hint("another enclave's proxy serves this one, too: cloister status");
+  auto listener = TRY(std::move(listening));
   // The enclave's keeper is a user of its own. Whoever else gets into the directory (the enclave's group)
   // reaches no more through it than the destinations that are allowed.
   if (enclave.proxy.kind == sys::Endpoint::Kind::unix_path &&
