@@ -20,7 +20,7 @@ void check_region(const Facts& facts, Findings& out) {
 void check_expiry(const Credentials& found, Findings& out) {
   if (!found.seconds_left) {
     out.note("credentials-expiry",
-             "the credentials do not expire: `run` gets a session for one key by them, and sends that");
+             "the credentials do not expire; where STS gives one, `run` sends a session for one key instead");
     return;
   }
   auto minutes = *found.seconds_left / kMinute;
