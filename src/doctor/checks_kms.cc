@@ -32,24 +32,47 @@ void check_clock(const Kms& kms, Findings& out) {
     out.fine("clock", "this machine's clock agrees with that of KMS");
 }
 
+// "User: arn:aws:sts::111122223333:assumed-role/…": whose account the caller is of.
+bool other_account(const Kms& kms) {
+  constexpr std::string_view kBefore = "User: arn:";
+  constexpr int kAccountAt = 3;  // colons before it, in what follows
+  auto at = kms.dry_run_message.find(kBefore);
+  if (at == std::string::npos) return false;
+  auto rest = std::string_view(kms.dry_run_message).substr(at + kBefore.size());
+  for (int i = 0; i < kAccountAt; ++i) rest.remove_prefix(std::min(rest.find(':'), rest.size() - 1) + 1);
+  return !kms.key_account.empty() && rest.substr(0, rest.find(':')) != kms.key_account;
+}
+
+constexpr const char* kAskAdministrator =
+    "your administrator adds kms:Decrypt on that key to your role: docs/credentials.md";
+
 // The host alone is to be refused, by the key's policy: that is what keeps the owner's secrets. So only the
 // reason tells something. The sentences are AWS's ("Troubleshoot access denied error messages", IAM User
-// Guide).
+// Guide). Within an account the key's policy alone can allow, once there is an enclave.
+void check_denied(const Kms& kms, Findings& out) {
+  auto says = [&](std::string_view text) { return kms.dry_run_message.find(text) != std::string::npos; };
+  bool denied = says("explicit deny") && !says("in a resource-based policy");
+  bool missing = says("no identity-based policy allows");
+  if (denied || (missing && other_account(kms)))
+    out.problem("kms-right", "your IAM rights do not let you ask for the package's key, enclave or not",
+                kAskAdministrator);
+  else if (missing)
+    out.note("kms-right",
+             "your IAM rights do not name the package's key: it is enough if its policy names your role",
+             kAskAdministrator);
+  else
+    out.fine("kms-right", "the key's policy refuses this machine without an enclave, as it should");
+}
+
 void check_right(const Kms& kms, Findings& out) {
   if (kms.dry_run.empty()) return;
-  auto says = [&](std::string_view text) { return kms.dry_run_message.find(text) != std::string::npos; };
   if (kms.dry_run == "DryRunOperationException")
     out.warn("kms-right",
              "KMS would let you decrypt the package's key here, without an enclave: its policy asks for no "
              "attestation",
              "tell its owner: cloister key show -k KEY says what lets whom decrypt");
-  else if (kms.dry_run == "AccessDeniedException" &&
-           (says("no identity-based policy allows") || says("explicit deny in an identity-based policy") ||
-            says("no session policy allows") || says("permissions boundary")))
-    out.problem("kms-right", "your IAM rights do not let you ask for the package's key, enclave or not",
-                "your administrator adds kms:Decrypt on that key to your role: docs/credentials.md");
   else if (kms.dry_run == "AccessDeniedException")
-    out.fine("kms-right", "the key's policy refuses this machine without an enclave, as it should");
+    check_denied(kms, out);
   else
     out.problem("kms-right",
                 fmt::format("KMS does not take the package's key: {}{}{}", kms.dry_run,

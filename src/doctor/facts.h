@@ -114,6 +114,7 @@ struct Kms {
   // Of a Decrypt with DryRun of the package's key, as the caller and without an enclave. Empty: not asked.
   std::string dry_run;  // the exception's name
   std::string dry_run_message;
+  std::string key_account;  // of that key
 };
 
 // The enclave of that name.

@@ -137,6 +137,7 @@ void ask_right(const Edges& edges, const std::string& path, const kms::ServiceUr
                                         .context = start->header.encryption_context()},
                                        sys::Deadline::after(kKmsTimeout));
   if (!answer) return;
+  out.key_account = key->account;
   out.dry_run = answer->type;
   out.dry_run_message = answer->message;
 }

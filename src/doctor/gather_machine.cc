@@ -163,7 +163,9 @@ Nitro gather_nitro(const Edges& edges, const Machine& machine) {
       out.cli ? words(first_line_of(edges, {"nitro-cli", "--version"}), ' ') : std::vector<std::string>();
   if (!said.empty()) out.cli_version = said.back();
   auto status = text_of(edges.root + "/proc/self/status");
-  auto now = words(field(status, "Groups:"), ' ');
+  std::string groups(field(status, "Groups:"));  // a tab, then numbers with a blank after each
+  std::ranges::replace(groups, '\t', ' ');
+  auto now = words(groups, ' ');
   out.group_exists = out.member = out.member_now = false;
   for (const auto& line : words(text_of(edges.root + "/etc/group"), '\n')) {
     // name:password:number:members, of which the second and the last may be empty

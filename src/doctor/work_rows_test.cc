@@ -62,6 +62,20 @@ std::vector<Row> memory_rows() {
   };
 }
 
+namespace {
+
+// As AWS says it to a role of that account, of a key of 111122223333.
+void deny(Facts& facts, std::string_view account, std::string_view why) {
+  facts.kms->key_account = "111122223333";
+  facts.kms->dry_run = "AccessDeniedException";
+  facts.kms->dry_run_message = fmt::format(
+      "User: arn:aws:sts::{}:assumed-role/enclave-host/i-1 is not authorized to perform: kms:Decrypt on "
+      "resource: arn:aws:kms:eu-central-1:111122223333:key/k {}",
+      account, why);
+}
+
+}  // namespace
+
 std::vector<Row> aws_rows() {
   using enum Severity;
   return {
@@ -107,13 +121,18 @@ std::vector<Row> aws_rows() {
        "7 minutes behind", "timedatectl"},
       {"open key", nitro(), [](auto& f) { f.kms->dry_run = "DryRunOperationException"; }, "kms-right",
        warning, "asks for no attestation", "cloister key show"},
-      {"no IAM right", nitro(),
+      {"no IAM right in the key's account", nitro(),
        [](auto& f) {
-         f.kms->dry_run = "AccessDeniedException";
-         f.kms->dry_run_message =
-             "User: x is not authorized to perform: kms:Decrypt on resource: y because no identity-based "
-             "policy allows the kms:Decrypt action";
+         deny(f, "111122223333", "because no identity-based policy allows the kms:Decrypt action");
        },
+       "kms-right", note, "names your role", "kms:Decrypt"},
+      {"no IAM right elsewhere", nitro(),
+       [](auto& f) {
+         deny(f, "444455556666", "because no identity-based policy allows the kms:Decrypt action");
+       },
+       "kms-right", problem, "IAM rights", "kms:Decrypt"},
+      {"an IAM deny", nitro(),
+       [](auto& f) { deny(f, "111122223333", "with an explicit deny in an identity-based policy"); },
        "kms-right", problem, "IAM rights", "kms:Decrypt"},
       {"key disabled", nitro(),
        [](auto& f) { f.kms->dry_run = "DisabledException", f.kms->dry_run_message = "y is disabled."; },
