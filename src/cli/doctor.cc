@@ -1,57 +1,73 @@
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <cstdio>
 
 #include "cli/verbs.h"
+#include "doctor/checks.h"
+#include "doctor/gather.h"
+#include "doctor/report.h"
 
 namespace cloister::cli {
 
 namespace {
 
-struct Finding {
-  bool good = false;
-  std::string what;
-  std::string mend;
+struct Options {
+  doctor::Asked asked{.backend = ""};
+  std::string root;
+  bool offline = false;
+  bool all = false;
+  bool json = false;
 };
 
-bool exists(const char* path) {
-  return ::access(path, F_OK) == 0;
+Status check(const Options& options) {
+  const auto& backend = options.asked.backend;
+  if (!backend.empty() && backend != "process" && backend != "qemu" && backend != "nitro")
+    return fail(ErrorKind::invalid, "--backend is process, qemu or nitro, not '{}'", backend);
+  if (backend == "process" && !options.asked.image.empty())
+    return fail(ErrorKind::invalid,
+                "--image is for the backends qemu and nitro: a simulated enclave boots none");
+  return host::check_enclave_name(options.asked.name);
 }
 
-std::vector<Finding> examine(const Context& context) {
-  auto has = [&](std::string_view name) { return context.environment(name).has_value(); };
-  auto chain = kms::default_chain(context.surroundings());
-  return {
-      {::geteuid() == 0, "root, for building the walls of jobs", "run as root, or with sudo -E"},
-      {exists("/dev/fuse"), "/dev/fuse, for the shared folder", "modprobe fuse"},
-      {exists("/proc/self/ns/user"), "user namespaces, for the share's server",
-       "a kernel with CONFIG_USER_NS"},
-      {exists("/usr/bin/python3"), "/usr/bin/python3, for applications in Python", "apt-get install python3"},
-      {chain.load().has_value(), "AWS credentials",
-       "source the user.env that cloister kms init wrote, or set AWS_ACCESS_KEY_ID…"},
-      {kms::find_region(context.environment).has_value(), "an AWS region", "export AWS_REGION=…"},
-      {!context.embedded_kms() || has("AWS_CA_BUNDLE"), "the authority of the embedded KMS",
-       "export AWS_CA_BUNDLE=…/ca.pem"},
-  };
-}
-
-Result<int> doctor(const Context& context) {
-  int bad = 0;
-  for (const auto& finding : examine(context)) {
-    fmt::print("{} {}\n", finding.good ? "ok     " : "MISSING", finding.what);
-    if (!finding.good) fmt::print("        mend: {}\n", finding.mend);
-    if (!finding.good) ++bad;
-  }
-  return bad == 0 ? 0 : kExitFailure;
+Result<int> run_doctor(const Context& context, const Options& options) {
+  TRY(check(options));
+  auto asked = options.asked;
+  asked.starting = !asked.backend.empty() || !asked.image.empty() || asked.memory_mib != 0 || asked.cpus != 0;
+  doctor::Edges edges{.root = options.root,
+                      .environment = context.environment,
+                      .paths = context.paths,
+                      .dial = kms::system_dial(context.environment),
+                      .run = host::system_tools(context.environment, {}),
+                      .clock = context.clock,
+                      .offline = options.offline};
+  auto facts = doctor::gather(edges, std::move(asked));
+  auto findings = doctor::examine(facts);
+  fmt::print("{}", options.json ? as_json(facts, findings) : in_words(facts, findings, options.all));
+  return findings.count(doctor::Severity::problem) == 0 ? 0 : kExitFailure;
 }
 
 }  // namespace
 
 void add_doctor(CommandLine& line, const Context& context) {
-  line.verb("doctor", "Say what on this machine would stop you, and how to mend it")
+  auto options = std::make_shared<Options>();
+  line.verb("doctor", "Say what would stop you on this machine, before it does, and what mends it")
+      .text("--backend", options->asked.backend,
+            "process, qemu or nitro (default: nitro where there is its device, qemu with --image, else "
+            "process)")
+      .text("--image", options->asked.image, "the image to be started: does it fit, and does it belong here?")
+      .text("--package", options->asked.package, "the package to be run in it")
+      .text("--data", options->asked.data, "the directory to be copied into the shared folder")
+      .number("--memory", options->asked.memory_mib,
+              "MiB of memory, as for `up` (default: what the image asks for)")
+      .number("--cpus", options->asked.cpus, "processors, as for `up` (default: what the image asks for)")
+      .text("--name", options->asked.name, "the enclave's name (default: default)")
+      .flag("--offline", options->offline,
+            "ask nothing over the network: neither KMS nor the instance's metadata")
+      .text("--root", options->root,
+            "look at /proc, /sys, /etc, /dev and /usr below this directory: a host's, seen from a container")
+      .flag("--all", options->all, "show what is fine, too")
+      .flag("--json", options->json, "print everything as JSON")
       .example("cloister doctor")
-      .action([&context] { return doctor(context); });
+      .example("cloister doctor --image enclave.eif --package ocr.cloister --data photos")
+      .action([&context, options] { return run_doctor(context, *options); });
 }
 
 }  // namespace cloister::cli

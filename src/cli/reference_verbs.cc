@@ -22,6 +22,9 @@ const std::vector<Known>& known_values() {
       {"proxy --service", ValueKind::words, {"kms"}},
       {"completion SHELL", ValueKind::words, {"bash", "zsh", "fish"}},
       {"diagnose --key", ValueKind::file, {}},
+      {"doctor --data", ValueKind::directory, {}},
+      {"doctor --package", ValueKind::file, {}},
+      {"doctor --root", ValueKind::directory, {}},
       {"run --diagnostics", ValueKind::file, {}},
       {"run --file", ValueKind::text, {}},  // a name in the shared folder
       {"run FILE", ValueKind::text, {}},

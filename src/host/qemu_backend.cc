@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "crypto/digest.h"
+#include "host/image_footprint.h"
 #include "host/qemu_machine.h"
 #include "image/eif.h"
 #include "sys/file.h"
@@ -88,6 +89,7 @@ Result<Machine> plan_machine(const Paths& paths, const Environment& environment,
   out.initrd = out.directory + "/initrd";
   out.command_line = TRY(image.command_line());
   out.memory_mib = options.memory_mib != 0 ? options.memory_mib : image.default_memory() / kMib;
+  TRY(check_memory(image, out.memory_mib));
   out.cpus = options.cpus != 0 ? options.cpus : std::min(image.default_cpus(), kMaxMachineCpus);
   out.module_id = fmt::format("i-{}-enc{}", "emulated", to_hex(crypto::random_bytes(kModuleIdBytes)));
   out.development_root = paths.development_root();

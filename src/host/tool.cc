@@ -76,6 +76,7 @@ Result<ToolOutput> run(const std::string& path, const std::vector<std::string>& 
 }  // namespace
 
 Result<std::string> find_tool(const Environment& environment, const std::string& name) {
+  if (name.starts_with('/') && ::access(name.c_str(), X_OK) == 0) return name;
   std::istringstream path(environment("PATH").value_or("/usr/bin:/bin:/usr/sbin:/sbin"));
   for (std::string directory; std::getline(path, directory, ':');) {
     auto file = fmt::format("{}/{}", directory, name);

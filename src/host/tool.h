@@ -23,7 +23,7 @@ struct ToolOutput {
 using RunTool =
     std::function<Result<ToolOutput>(const std::vector<std::string>& words, sys::milliseconds timeout)>;
 
-// The absolute path of a program on the caller's PATH.
+// The absolute path of a program on the caller's PATH, or of one that is named by it.
 Result<std::string> find_tool(const Environment& environment, const std::string& name);
 
 // The environment of such a program, "NAME=value" each: PATH, HOME, LC_ALL=C and those of `names` that are

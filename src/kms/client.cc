@@ -191,6 +191,18 @@ Result<Secret> Client::decrypt(const DecryptRequest& request, sys::Deadline dead
   return std::move(out.plaintext);
 }
 
+Result<Client::Refusal> Client::dry_run_decrypt(DecryptRequest request, sys::Deadline deadline) {
+  request.dry_run = true;
+  auto [response, sent] = attempt("Decrypt", request.encode(), deadline);
+  auto answer = TRY(std::move(response).context("KMS Decrypt"));
+  if (answer.status / 100 == 2) {
+    wipe(answer.body);
+    return broken_promise("Decrypt", "the service does not know DryRun");
+  }
+  auto refusal = ServiceError::parse(answer);
+  return Refusal{std::move(refusal.type), std::move(refusal.message)};
+}
+
 Result<EncryptResponse> Client::encrypt(const EncryptRequest& request, sys::Deadline deadline) {
   auto answer = TRY(call("Encrypt", request.encode(), deadline));
   auto out = TRY(EncryptResponse::parse(answer).context("KMS Encrypt"));

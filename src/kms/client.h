@@ -56,6 +56,14 @@ class Client {
 
   // For whoever may see the plaintext. request.key_id may be empty; a full ARN must come back as it is.
   Result<Secret> decrypt(const DecryptRequest& request, sys::Deadline deadline);
+  // What the service says to the same request with DryRun: an exception's name and text,
+  // DryRunOperationException if all is allowed (AWS KMS developer guide, "Test your permissions"). Tried
+  // once.
+  struct Refusal {
+    std::string type;
+    std::string message;
+  };
+  Result<Refusal> dry_run_decrypt(DecryptRequest request, sys::Deadline deadline);
   Result<EncryptResponse> encrypt(const EncryptRequest& request, sys::Deadline deadline);
 
   // Tried once: a repeated CreateKey makes two keys.

@@ -319,5 +319,19 @@ TEST_F(ClientTest, ErrorsHoldNoCredential) {
   }
 }
 
+TEST_F(ClientTest, AsksWhetherItMayDecryptWithoutDoingIt) {
+  answers_ = {refused("DryRunOperationException"), refused("AccessDeniedException")};
+  auto allowed = client().dry_run_decrypt({.key_id = kKey, .ciphertext = {1}}, {});
+  ASSERT_TRUE(allowed);
+  EXPECT_EQ(allowed->type, "DryRunOperationException");
+  EXPECT_THAT(requests_.front(), HasSubstr(R"("DryRun":true)"));
+  EXPECT_EQ(client().dry_run_decrypt({.key_id = kKey, .ciphertext = {1}}, {})->type, "AccessDeniedException");
+}
+
+TEST_F(ClientTest, DoesNotTakeAnAnswerForADryRun) {
+  answers_ = {ok(R"({"KeyId":"x","Plaintext":"AAAA"})")};
+  EXPECT_FALSE(client().dry_run_decrypt({.key_id = kKey, .ciphertext = {1}}, {}));
+}
+
 }  // namespace
 }  // namespace cloister::kms

@@ -140,10 +140,12 @@ std::string CredentialChain::name() const {
 }
 
 Result<Credentials> CredentialChain::load() {
+  found_.clear();
   for (const auto& source : sources_) {
     auto loaded = source->load();
     if (!loaded && loaded.error().kind() == ErrorKind::not_found) continue;
-    auto what = "AWS credentials from " + source->name();
+    found_ = source->name();
+    auto what = "AWS credentials from " + found_;
     if (loaded && clock_ != nullptr) TRY(refuse_expired(*loaded, *clock_).context(what));
     return std::move(loaded).context(what);
   }

@@ -52,9 +52,12 @@ class CredentialChain final : public CredentialSource {
   std::string name() const override;
   // not_found names every source that was asked.
   Result<Credentials> load() override;
+  // The one that the last load() ended with, usable or not; empty: none had any.
+  const std::string& found() const { return found_; }
 
  private:
   const sys::Clock* clock_;
+  std::string found_;
   std::vector<std::unique_ptr<CredentialSource>> sources_;
 };
 

@@ -61,6 +61,7 @@ struct DecryptRequest {
   EncryptionContext context;
   std::string algorithm{kSymmetric};
   std::optional<Recipient> recipient;
+  bool dry_run = false;  // asks whether it would be allowed; written only. A server has its own way to it
   JsonString encode() const;
   static Result<DecryptRequest> parse(std::string_view body);
 };

@@ -61,6 +61,7 @@ Result<GenerateDataKeyResponse> GenerateDataKeyResponse::parse(std::string_view 
 JsonString DecryptRequest::encode() const {
   ObjectWriter out;
   out.text_unless_empty("KeyId", key_id).blob("CiphertextBlob", ciphertext).context(context);
+  if (dry_run) out.value("DryRun", true);
   return out.text("EncryptionAlgorithm", algorithm).recipient(recipient).encode();
 }
 
