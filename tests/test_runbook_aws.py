@@ -99,7 +99,15 @@ def help_of(binaries, verb, seen={}):
     return seen[verb]
 
 
-@pytest.mark.parametrize("step, words", commands_of("cloister", TYPED), ids=lambda one: one.line if isinstance(one, runbook.Step) else " ".join(one[1:3]))
+def answers():
+    """The commands that docs/faq.md tells to type."""
+    text = (laboratory.ROOT / "docs/faq.md").read_text()
+    blocks = [runbook.Step(0, "faq", "user", line + "\n") for line in re.findall(r"^    (cloister .*)$", text, re.MULTILINE)]
+    assert len(blocks) > 5
+    return commands_of("cloister", blocks)
+
+
+@pytest.mark.parametrize("step, words", commands_of("cloister", TYPED) + answers(), ids=lambda one: one.line if isinstance(one, runbook.Step) else " ".join(one[1:3]))
 def test_cloister_has_the_verb_and_its_options(binaries, step, words):
     verb = ()
     for word in words[1:]:
@@ -107,7 +115,7 @@ def test_cloister_has_the_verb_and_its_options(binaries, step, words):
         if word.startswith("-") or not re.search(rf"^  {re.escape(word)}\s", usage.partition("Subcommands:")[2], re.MULTILINE):
             break
         verb += (word,)
-    assert verb, f"line {step.line}: {words}"
+    assert verb, f"line {step.line}: {words}"  # 0: of the questions
     there = {name for names in re.findall(r"^ +(-\S+)", help_of(binaries, verb), re.MULTILINE) for name in names.split(",")}
     assert set(options_of(words)) <= there, f"line {step.line}"
 
@@ -253,6 +261,7 @@ class Account:
 
 @pytest.fixture
 def aws(cloud, tmp_path):
+    pytest.importorskip("moto")
     made = cloud.Cloud(tmp_path)
     yield made
     made.close()
