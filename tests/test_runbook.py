@@ -1,8 +1,9 @@
-"""RUNBOOK.md is typed as it stands and prints what it shows; what cannot be typed here, the blocks for AWS, names only what there is."""
+"""RUNBOOK.md, as it is typed on one machine, prints what it shows; and what counts as the same. Its blocks for AWS: test_runbook_aws.py."""
 
 import os
 import socket
 import subprocess
+import sys
 import time
 
 import pytest
@@ -11,6 +12,12 @@ import lab as laboratory
 import runbook
 from processes import leftovers
 
+# Brings the loopback of an empty network up (netdevice(7): SIOCSIFFLAGS; IFF_UP, IFF_RUNNING), says so, and keeps it.
+HOLD_NETWORK = """import fcntl, socket, struct, time
+fcntl.ioctl(socket.socket(), 0x8914, struct.pack("16sh22x", b"lo", 0x41))
+print(flush=True)
+time.sleep(600)
+"""
 STEP_SECONDS, BOOTED_STEP_SECONDS, LEAVE_SECONDS = 50, 240, 10
 PAGE = laboratory.ROOT / "RUNBOOK.md"
 
@@ -24,7 +31,7 @@ class Alone:
     """A network with nothing but its own loopback: the port that the page names is free there, and nobody else is."""
 
     def __init__(self):
-        self.holder = subprocess.Popen(["unshare", "--net", "sh", "-c", "ip link set lo up && echo && exec sleep 600"], stdout=subprocess.PIPE)
+        self.holder = subprocess.Popen(["unshare", "--net", sys.executable, "-c", HOLD_NETWORK], stdout=subprocess.PIPE)
         assert self.holder.stdout.readline() == b"\n"
         self.prefix = ["nsenter", f"--net=/proc/{self.holder.pid}/ns/net", "--"]
 
