@@ -63,10 +63,10 @@ class People:
 
     def close(self):
         """Ends what a failure has left."""
-        run = self.root / "runbook/run"
-        if run.exists():
-            for words in (["unsync", "-d", str(self.root / "runbook/user/work")], ["down", "--force"], ["kms", "stop", "--dir", str(self.root / "runbook/kms")]):
-                subprocess.run([self.programs / "cloister", *words], env=self.environment | {"CLOISTER_RUN": str(run)}, capture_output=True, timeout=60)
+        left = self.root / "runbook"
+        environment = self.environment | {"CLOISTER_RUN": str(left / "run")}
+        for words in (["unsync", "-d", left / "user/work"], ["down", "--force"], ["kms", "stop", "--dir", left / "kms"]) if left.exists() else ():
+            subprocess.run([self.programs / "cloister", *words], env=environment, capture_output=True, timeout=60)
         for shell in self.shells.values():
             shell.close()
 
