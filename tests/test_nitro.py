@@ -1,5 +1,6 @@
 """`cloister up --backend nitro` with a stand-in for AWS's nitro-cli: what is asked of it, what is believed of it, and its errors."""
 
+import gzip
 import json
 import os
 import re
@@ -211,7 +212,7 @@ def test_what_the_machine_does_not_have(host):
     refused(host, "the driver refused the enclave .*E29: .*full CPU cores", "must be even", "--cpus", 1)
     big = host.root / "big.eif"
     big.write_bytes(image_of([(1, b"kernel"), (2, b""), (5, b"{}"), (3, bytes(40 << 20))]))
-    refused(host, r"--memory is too small .*E26: At least 16\d MB", "up --memory", "--memory", 64, image=big)
+    refused(host, r"--memory is too small .*E26: At least 16\d MB", "up --memory", "--memory", 150, image=big)
 
 
 @pytest.mark.parametrize("code, where, said", [
@@ -255,6 +256,22 @@ def test_what_cannot_start_is_not_tried(host):
     assert "is for arm64" in host.up().stderr
     assert not (host.state / "asked.jsonl").exists()
     assert "--enclave-cid is for the nitro backend" in host.run("up", "--backend", "qemu", "--enclave-cid", 16).stderr
+
+
+def cpio(name, size):
+    """A ramdisk with one file of zeros (newc, as the kernel reads it)."""
+    def entry(name, size):
+        fields = [0, 0o100644, 0, 0, 1, 0, size, 0, 0, 0, 0, len(name) + 1, 0]
+        head = b"070701" + b"".join(b"%08x" % field for field in fields) + name.encode() + b"\0"
+        return head + bytes(-len(head) % 4) + bytes(size + -size % 4)
+    return gzip.compress(entry(name, size) + entry("TRAILER!!!", 0))
+
+
+def test_memory_in_which_the_image_cannot_come_up(host):
+    host.image.write_bytes(image_of([(1, b"kernel"), (2, b""), (5, b"{}"), (3, cpio("app", 100 << 20))]))
+    done = host.up("--memory", 128)
+    assert done.returncode == 1 and "128 MiB of memory are too little for e.eif" in done.stderr and "hint: --memory" in done.stderr, done
+    assert not (host.state / "asked.jsonl").exists()
 
 
 def test_a_machine_without_nitro_cli(host):

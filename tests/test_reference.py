@@ -125,9 +125,9 @@ def test_bash_offers_every_verb_and_option(helps, bash):
 
 @pytest.mark.parametrize("words, offered", [
     (["enc"], ["encrypt"]),
-    (["up", "--backend", ""], ["process"]),
+    (["up", "--backend", ""], ["nitro", "process", "qemu"]),
     (["up", "--backend", "=", "pro"], ["process"]),
-    (["up", "--backend", "="], ["process"]),
+    (["up", "--backend", "="], ["nitro", "process", "qemu"]),
     (["sync", "--ownership", ""], ["keep", "mine"]),
     (["proxy", "-s", ""], ["kms"]),
     (["completion", ""], ["bash", "fish", "zsh"]),
@@ -164,7 +164,7 @@ def test_shells_take_their_scripts(binaries, helps, tmp_path, shell, check):
 
 
 @pytest.mark.parametrize("line, offered", [
-    ("cloister enc", ["encrypt"]), ("cloister key al", ["allow"]), ("cloister key allow --ima", ["--image"]), ("cloister up --backend ", ["process"]),
+    ("cloister enc", ["encrypt"]), ("cloister key al", ["allow"]), ("cloister key allow --ima", ["--image"]), ("cloister up --backend ", ["nitro", "process", "qemu"]),
     ("cloister sync --ownership ", ["keep", "mine"]), ("cloister completion ", ["bash", "fish", "zsh"])])
 def test_fish_completes(binaries, tmp_path, line, offered):
     if shutil.which("fish") is None:

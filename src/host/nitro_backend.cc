@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "base/log.h"
+#include "host/image_footprint.h"
 #include "host/nitro_host.h"
 #include "image/eif.h"
 #include "sys/endpoint.h"
@@ -238,6 +239,7 @@ Result<EnclaveRecord> start_nitro_enclave(const Paths& paths, const Environment&
                    .default_memory = image.default_memory(),
                    .default_cpus = image.default_cpus()};
   auto wanted = TRY(plan_nitro_run(options, facts, read_nitro_host().threads_per_core));
+  TRY(check_memory(image, wanted.memory_mib));
   TRY(make_run_directory(paths.enclave(options.name)));
   auto turn = TRY(wait_for_turn(paths, held));
   Launch launch(nitro, wanted, enclave_log_path(paths, options.name));
@@ -260,7 +262,8 @@ Status stop_nitro_enclave(const EnclaveRecord& record, const Environment& enviro
 }
 
 EnclaveState nitro_state_of(const EnclaveRecord& record, const Environment& environment) {
-  if (!record.alive()) return {};
+  // nitro-cli lists to everybody but root their own enclaves only.
+  if (!record.alive() || !record.own) return {.running = record.alive(), .problem = {}};
   auto nitro = NitroCli::find(environment);
   auto all = nitro ? nitro->describe_enclaves() : std::unexpected(nitro.error());
   if (!all) return {.running = true, .problem = all.error().message()};
