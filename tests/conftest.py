@@ -41,8 +41,9 @@ def repository():
 @pytest.fixture(scope="module")
 def lab(binaries):
     """An installation of its own for the tests of one module: a key service, an owner, users. Whatever it starts ends with it."""
-    if laboratory.why_not() is not None:
-        pytest.skip(str(laboratory.why_not()))
+    why_not = laboratory.why_not_booted() if laboratory.EVERYWHERE_BOOTED else laboratory.why_not()
+    if why_not is not None:
+        pytest.skip(why_not)
     made = laboratory.Lab(binaries)
     yield made
     made.close()
@@ -79,13 +80,22 @@ def short_dir():
     shutil.rmtree(path, ignore_errors=True)
 
 
+def pytest_collection_modifyitems(items):
+    if not laboratory.EVERYWHERE_BOOTED:
+        return
+    for item in items:
+        marker = item.get_closest_marker("processes")
+        if marker:
+            item.add_marker(pytest.mark.skip(reason=f"of processes: {marker.args[0]}"))
+
+
 class PhaseTimeout(BaseException):
     """Not an Exception, so that code under test cannot swallow it by accident."""
 
 
 def limited(item, phase):
     marker = item.get_closest_marker("timeout")
-    seconds = marker.args[0] if marker else PHASE_SECONDS
+    seconds = (marker.args[0] if marker else PHASE_SECONDS) * laboratory.SLOWER
 
     def ring(_signal, _frame):
         raise PhaseTimeout(f"{phase} of {item.nodeid} took more than {seconds} s")

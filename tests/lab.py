@@ -1,5 +1,7 @@
 """A whole installation in one short directory: an embedded KMS, an owner and a user with homes of their own, enclaves."""
 
+import atexit
+import functools
 import json
 import os
 import shutil
@@ -10,12 +12,20 @@ import tempfile
 import time
 from pathlib import Path
 
+import pytest
+
+# CLOISTER_TEST_BACKEND=qemu: every enclave of every test is a machine that boots an image, the same for all of them
+# (tests/soak/README.md). Without it test_booted.py alone boots.
+EVERYWHERE_BOOTED = os.environ.get("CLOISTER_TEST_BACKEND") == "qemu"
+SLOWER = 6 if EVERYWHERE_BOOTED else 1  # a translated machine, against processes: what limits of time are multiplied by
 COMMAND_SECONDS = 50
 BOOTED_SECONDS = 200  # of a command whose work a translated machine does
 HOST_ROLE = "arn:aws:iam::111122223333:role/enclave-host"
 ROOT = Path(__file__).resolve().parent.parent
 QEMU = ROOT / ".cache/qemu"  # ./dev fetches it
 KERNEL = ROOT / "build/kernel/bzImage"  # and compiles this
+MACHINE_MIB = 4096  # memory_mib of tests/soak/everything.yaml
+BUILD_SECONDS = 500  # Debian's packages come over the network
 UP_SECONDS = 240  # of a machine under QEMU, translated, on a busy processor
 FIRST_JOB_USER, JOB_USERS = 61100, 64  # src/enclave/monitor.cc
 
@@ -51,6 +61,20 @@ def read_env(path):
     return dict(item.split("=", 1) for item in out.decode().split("\0") if "=" in item and not item.startswith("PWD="))
 
 
+@functools.cache
+def common_image(cloister):
+    """An image for all laboratories of this run, and the directory of the key service whose authority it trusts."""
+    directory = Path(tempfile.mkdtemp(prefix="cl-image-", dir="/tmp"))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    kms, image = directory / "kms", directory / "enclave.eif"
+    environment = {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "HOME": str(directory), "LC_ALL": "C.UTF-8"}
+    recipe = ROOT / "tests/soak/everything.yaml"
+    for words in (["kms", "init", "--dir", kms],
+                  ["image", "build", recipe, "-o", image, "--kms-ca", kms / "ca.pem", "--kernel", KERNEL]):
+        subprocess.run([cloister, *map(str, words)], env=environment, check=True, capture_output=True, timeout=BUILD_SECONDS)
+    return image, kms
+
+
 class Lab:
     def __init__(self, binaries):
         self.root = Path(tempfile.mkdtemp(prefix="cl-", dir="/tmp"))
@@ -62,6 +86,10 @@ class Lab:
         self.enclaves = []
         self.image = None  # an enclave image: then enclaves are machines that boot it
         self.ok("owner", "kms", "init", "--dir", self.kms, "--port", str(free_port()))
+        if EVERYWHERE_BOOTED:
+            self.image, authority = common_image(self.cloister)
+            for name in ("ca.pem", "server.pem", "server.key"):
+                shutil.copy(authority / name, self.kms / name)
         root_pem = self.root / "state/development-root/root.pem"
         self.ok("owner", "kms", "serve", "--dir", self.kms, "--development-root", root_pem, "--detach")
 
@@ -92,15 +120,23 @@ class Lab:
 
     # --- roles ------------------------------------------------------------------------------------------------
 
-    def up(self, name="default", program=None, share_mib=None, budget_mib=None):
+    def backend(self, share_mib=None, budget_mib=None):
+        """What `up` is told of the backend. A machine's folders have half of its memory: what tests say of them is for processes."""
         if self.image:
-            how = ["--backend", "qemu", "--accelerator", "tcg", "--image", self.image]
-        else:
-            how = ["--share-mib", share_mib] if share_mib else []
-            how += ["--share-budget-mib", budget_mib] if budget_mib else []
-        self.ok("user", "up", "--name", name, *how, program=program, seconds=UP_SECONDS)
+            return ["--backend", "qemu", "--accelerator", "tcg", "--image", self.image]
+        how = ["--share-mib", share_mib] if share_mib else []
+        return how + (["--share-budget-mib", budget_mib] if budget_mib else [])
+
+    def up(self, name="default", program=None, **shares):
+        self.ok("user", "up", "--name", name, *self.backend(**shares), program=program, seconds=UP_SECONDS)
         self.enclaves.append(name)
         self.ok("user", "proxy", "-s", "kms", "--name", name)
+
+    def socket_of(self, what, name="default"):
+        """Where `control` or `lanes` of an enclave are: for wire.connect."""
+        if self.image:
+            return self.root / "run" / name / "vm.vsock", {"control": 5000, "lanes": 5001}[what]
+        return self.root / "run" / name / f"{what}.sock"
 
     def down(self, name="default"):
         self.enclaves.remove(name)
@@ -169,7 +205,10 @@ class Lab:
                             aws_secret_access_key=env["AWS_SECRET_ACCESS_KEY"])
 
     def enclave_processes(self, name="default"):
-        """The process that `up` started, and all that descend from it."""
+        """The process that `up` started, and all that descend from it. Of a machine that is QEMU, and says nothing of what
+        runs inside: a test that asks is one of processes."""
+        if EVERYWHERE_BOOTED:
+            pytest.skip("of processes: a machine does not show those inside it")
         first = json.loads((self.root / "run" / name / "enclave.json").read_text())["pid"]
         children = {}
         for entry in Path("/proc").iterdir():
@@ -186,7 +225,11 @@ class Lab:
         return found
 
     def job_processes(self, name="default"):
-        """Those of them that run as a job's user; other installations of this machine may have jobs of their own."""
+        """Those of them that run as a job's user; other installations of this machine may have jobs of their own. A machine
+        does not show its processes: then the user's jobs that have not ended."""
+        if self.image:
+            jobs = json.loads(self.ok("user", "jobs", "--json", "--name", name))["jobs"]
+            return [job["id"] for job in jobs if job["state"] in ("starting", "unpacking", "running")]
         found = []
         for pid in self.enclave_processes(name):
             try:
@@ -204,7 +247,7 @@ class Lab:
 
 
 def wait_for(condition, seconds=10):
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds * SLOWER
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.02)

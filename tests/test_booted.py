@@ -18,8 +18,6 @@ from test_victims import entries, planted  # noqa: F401
 pytestmark = [pytest.mark.skipif(laboratory.why_not_booted() is not None, reason=str(laboratory.why_not_booted())),
               pytest.mark.timeout(150)]
 
-BUILD_SECONDS = 500  # Debian's packages come over the network
-
 OF_PROCESSES = {
     test_main_job: ["test_ocr_reads_the_pages", "test_the_folder_greets", "test_exit_codes_pass_through",
                     "test_output_arrives_byte_for_byte", "test_several_jobs_at_once", "test_a_job_finds_nothing_but_its_own",
@@ -40,7 +38,7 @@ OF_PROCESSES = {
 @pytest.fixture(scope="module")
 def lab(lab, repository):
     """An enclave that is a machine with an image of its own, a folder, and the victims as the packages of test_victims."""
-    lab.build_image(repository / "tests/booted.yaml", BUILD_SECONDS)
+    lab.build_image(repository / "tests/booted.yaml", laboratory.BUILD_SECONDS)
     lab.share_victims(repository)
     tight = lab.root / "tight"
     shutil.copytree(repository / "tests/victims", tight)
@@ -63,7 +61,7 @@ def measured(lab):
     return json.loads(lab.measure().read_text())["Measurements"]
 
 
-@pytest.mark.timeout(BUILD_SECONDS + laboratory.UP_SECONDS)
+@pytest.mark.timeout(laboratory.BUILD_SECONDS + laboratory.UP_SECONDS)
 def test_the_guest_attests_to_what_was_measured(lab):
     report = json.loads(lab.run("user", "verify", "--image", lab.measure(), "--json").stdout)
     said = {int(index): value for index, value in report["pcrs"].items()}

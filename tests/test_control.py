@@ -18,7 +18,7 @@ ABSENT = "0123456789abcdef"
 @pytest.fixture(scope="module")
 def lab(lab, repository):
     lab.share_victims(repository)
-    lab.control = lab.root / "run/default/control.sock"
+    lab.control = lab.socket_of("control")
     lab.identity = wire.Identity(lab.root, "the-user", lab.root / "user/cloister/client-key.pem")
     return lab
 
@@ -217,7 +217,8 @@ def metrics(lab):
 
 def test_metrics_move_and_never_go_back(lab):
     before = metrics(lab)
-    assert [name for name in before if name.startswith("cloister_build_info")] == ['cloister_build_info{version="0.1.0",mode="simulated"}']
+    info = 'cloister_build_info{version="0.1.0",mode="%s"}' % ("emulated" if lab.image else "simulated")
+    assert [name for name in before if name.startswith("cloister_build_info")] == [info]
     assert run_probe(lab, "exit.py", "exit", "3").returncode == 3
     assert run_probe(lab, "missing.py").returncode == 127
     content = b"x" * 300_000
@@ -229,8 +230,7 @@ def test_metrics_move_and_never_go_back(lab):
     assert during["cloister_job_events_bytes"] > before["cloister_job_events_bytes"]
     laboratory.interrupt(running)
     assert running.wait(timeout=20) == 130
-    with socket.socket(socket.AF_UNIX) as lane:
-        lane.connect(str(lab.root / "run/default/lanes.sock"))
+    with wire.connect(lab.socket_of("lanes")) as lane:
         lane.sendall(b"x" * 40)
         assert lane.recv(1) == b""
     garbage = wire.connect(lab.control)
@@ -283,7 +283,7 @@ def test_status_shows_what_there_is(lab):
     (enclave,) = found["enclaves"]
     assert set(enclave) == {"name", "backend", "mode", "confidential", "running", "pcr0", "mounts", "proxy", "proxy_traffic", "jobs", "weaker"}
     assert (enclave["name"], enclave["backend"], enclave["mode"], enclave["confidential"], enclave["running"]) == (
-        "default", "process", "simulated", False, True)
+        "default", *(("qemu", "emulated") if lab.image else ("process", "simulated")), False, True)
     assert enclave["pcr0"] == json.loads(lab.measure().read_text())["Measurements"]["PCR0"]
     assert enclave["proxy"] == ["kms.us-east-1.cloister.test:443"]
     (mount,) = enclave["mounts"]
@@ -295,7 +295,7 @@ def test_status_shows_what_there_is(lab):
     assert found["signers"] == [{"name": "acme", "fingerprint": lab.signer}]
     weaker = [job["weaker"] for job in json.loads(lab.ok("user", "jobs", "--json"))["jobs"] if "weaker" in job]
     assert enclave["weaker"] == (weaker[0].split("; ") if weaker else [])
-    for text in ("simulated: NOT confidential", "backend  process", enclave["pcr0"], "kms.us-east-1.cloister.test:443", str(lab.folder),
+    for text in (f"{enclave['mode']}: NOT confidential", f"backend  {enclave['backend']}", enclave["pcr0"], "kms.us-east-1.cloister.test:443", str(lab.folder),
                  "acme", lab.signer, "slow.py", "exited (4)", *enclave["weaker"]):
         assert text in shown, (text, shown)
 

@@ -203,7 +203,7 @@ class House:
         self.arn = f"arn:aws:iam::{ACCOUNT}:user/person"
         self.sts.know(self.user["AWS_ACCESS_KEY_ID"], self.user["AWS_SECRET_ACCESS_KEY"], self.arn)
         self.key = lab.make_key()
-        lab.ok("user", "up")
+        lab.ok("user", "up", *lab.backend(), seconds=laboratory.UP_SECONDS)
         lab.enclaves.append("default")
         # The enclave knows its KMS by name; the proxy says where that is.
         done = self.command("proxy", "-s", "kms", env={"AWS_ENDPOINT_URL_KMS": self.kms.url})

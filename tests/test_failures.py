@@ -24,7 +24,7 @@ from processes import alive, direct_children, leftovers, processes_below, user_o
 pytestmark = pytest.mark.skipif(laboratory.why_not() is not None, reason=str(laboratory.why_not()))
 
 ROOT = Path(__file__).resolve().parent.parent
-LONGEST = 30  # seconds that any failing command may take
+LONGEST = 30 * laboratory.SLOWER  # seconds that any failing command may take
 PROBE = ("probe.cloister", "exit.py", "exit", "0")
 NOBODY = 65534
 KEEPER, LISTENER, SHARE = 61001, 61002, 1048576  # users, src/enclave/monitor.cc and shares.cc
@@ -81,8 +81,7 @@ class Victim:
         self.lab, self.package = lab, package
 
     def begin(self, share_mib=None):
-        words = [] if share_mib is None else ["--share-mib", share_mib]
-        self.lab.ok("user", "up", "--name", "victim", *words)
+        self.lab.ok("user", "up", "--name", "victim", *self.lab.backend(share_mib), seconds=laboratory.UP_SECONDS)
         self.lab.ok("user", "proxy", "-s", "kms", "--name", "victim")
         self.folder = self.lab.sync("hurt", "victim")
         shutil.copy(self.package, self.folder / "encrypted")
@@ -97,6 +96,8 @@ class Victim:
         return running
 
     def job_processes(self):
+        if self.lab.image:
+            return self.lab.job_processes("victim")
         users = range(laboratory.FIRST_JOB_USER, laboratory.FIRST_JOB_USER + laboratory.JOB_USERS)
         return [pid for pid, user in processes_below(self.pid()).items() if user in users]
 
@@ -105,6 +106,8 @@ class Victim:
 
     def of_user(self, user):
         """The process of the enclave that runs as this user."""
+        if self.lab.image:
+            pytest.skip("of processes: a machine does not show those inside it")
         return next(pid for pid, uid in processes_below(self.pid()).items() if uid == user)
 
     def pump(self):
@@ -158,6 +161,7 @@ def test_what_was_typed(lab, package):
     check("no-enclave", run(lab, "user", "run", *PROBE, env={"CLOISTER_RUN": str(lab.root / "empty")}))
 
 
+@pytest.mark.processes("--group is theirs")
 @rows("group-unknown", "up-no-root", "not-yours", "sync-keep-no-root")
 def test_who_may_use_an_enclave(lab, folder):
     check("group-unknown", run(lab, "user", "up", "--name", "other", "--group", "no-such-group"))
@@ -437,7 +441,7 @@ def test_an_enclave_that_dies(lab, victim):
     held = open(victim.folder / "dataset/held", "wb", buffering=0)
     proxy = victim.proxy()
     inside = processes_below(victim.pid())
-    assert len(inside) > 5
+    assert len(inside) > (3 if lab.image else 5)
     os.kill(victim.pid(), signal.SIGKILL)
     begun = time.monotonic()
     check("enclave-died", ended(job))
@@ -465,6 +469,7 @@ def held_close(file):
         pass
 
 
+@pytest.mark.processes("a machine does not show those inside it")
 @rows("keeper-died", "listener-died", "monitor-died", "launcher-died")
 @pytest.mark.timeout(120)
 def test_each_process_of_the_enclave_is_ended(lab, victim):
@@ -584,6 +589,7 @@ def test_up_and_down(lab, victim):
     assert code_of(ended(job)) == 125
 
 
+@pytest.mark.processes("what is shown is a lock on the host, before any backend")
 @rows("up-twice")
 def test_two_at_once(lab):
     one, other = (lab.start("user", "up", "--name", "pair") for _ in range(2))
@@ -599,6 +605,7 @@ def test_two_at_once(lab):
 # --- Ctrl-C -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.processes("it stops single processes of the enclave")
 @rows("ctrl-c")
 def test_ctrl_c(lab, fake, victim):
     def interrupted(process):
@@ -661,6 +668,7 @@ def test_ctrl_c_of_a_sync_in_the_foreground(lab, victim):
 # --- a full share -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.processes("--share-mib is theirs")
 @rows("share-full")
 def test_a_full_share(lab, package, folder):
     victim = Victim(lab, package)
@@ -684,6 +692,7 @@ def test_a_full_share(lab, package, folder):
         victim.end()
 
 
+@pytest.mark.processes("--share-mib is theirs")
 @rows("up-budget", "share-budget", "share-clients")
 def test_no_folder_for_another_client(lab):
     check("up-budget", run(lab, "user", "up", "--name", "crowd", "--share-mib", "64", "--share-budget-mib", "32"))

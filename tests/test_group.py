@@ -8,6 +8,8 @@ import pytest
 
 import lab as laboratory
 
+pytestmark = pytest.mark.processes("--group is theirs: an emulated enclave is believed by its starter alone")
+
 NOBODY = 65534
 GROUP = "nogroup"
 

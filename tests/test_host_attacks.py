@@ -28,7 +28,7 @@ REQUESTS, NOTIFICATIONS = 1, 2  # kinds of lanes, docs/formats/share.md
 @pytest.fixture(scope="module")
 def lab(lab, repository):
     lab.share_victims(repository)
-    lab.control, lab.lanes = lab.root / "run/default/control.sock", lab.root / "run/default/lanes.sock"
+    lab.control, lab.lanes = lab.socket_of("control"), lab.socket_of("lanes")
     lab.user = wire.Identity(lab.root, "the-user", lab.root / "user/cloister/client-key.pem")
     lab.stranger = wire.Identity(lab.root, "a-stranger")
     return lab
@@ -159,6 +159,7 @@ def test_no_session_is_resumed(lab):
         assert not stream.session.has_ticket  # and none is given out
 
 
+@pytest.mark.processes("openssl s_client knows no vsock device")
 def test_early_data_is_refused(lab):
     path, saved, early = lab.root / "early.sock", lab.root / "early.pem", lab.root / "early.txt"
     early.write_bytes(b"GET /v1/info HTTP/1.1\r\nHost: early\r\n\r\n")
@@ -360,6 +361,7 @@ def started_at(pid):
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
 
 
+@pytest.mark.processes("it starts the supervisor by hand")
 def test_variables_of_the_host_have_no_effect(lab, supervisor):
     assert environment_of(json.loads((lab.root / "run/default/enclave.json").read_text())["pid"]) == {}
     published = json.loads(lab.measure().read_text())["Measurements"]["PCR0"]
@@ -397,6 +399,7 @@ def environment_of(pid):
         return dict(item.split("=", 1) for item in file.read().decode().split("\0") if "=" in item)
 
 
+@pytest.mark.processes("it starts the supervisor by hand")
 def test_the_command_line_has_no_word_for_trust(lab, supervisor):
     for more in (["--kms-endpoint", "https://evil.example"], ["--mode", "production"], ["--kms-ca", "/dev/null"], ["--required-walls", ""],
                  ["--debug"], ["--pcr0", "00"], ["--trust", "/dev/null", "extra"]):
@@ -405,6 +408,7 @@ def test_the_command_line_has_no_word_for_trust(lab, supervisor):
         assert process.returncode == 2 and b"option" in said, (more, said)
 
 
+@pytest.mark.processes("it starts the supervisor by hand")
 def test_another_trust_file_is_refused_or_measured(lab, supervisor):
     for trust, reason in [({"mode": "production"}, b"mode"), ({"mode": "emulated"}, b"mode"), ({"required_walls": ["moat"]}, b"moat"),
                           ({"kms_endpoint": "https://evil.example"}, b"kms_endpoint"), ({"version": 2}, b"version")]:

@@ -111,6 +111,7 @@ def test_a_large_directory(place):
     fill_list_and_empty(place, 10_000)
 
 
+@pytest.mark.processes("a limit on descriptors reaches no machine")
 def test_more_files_than_descriptors(lab):
     """The server holds a descriptor per inode that the client's kernel remembers; neither may run out."""
     tight = lab.root / "tight"

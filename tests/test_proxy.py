@@ -6,6 +6,7 @@ import re
 import shutil
 import socket
 import ssl
+import struct
 import subprocess
 import threading
 import time
@@ -143,6 +144,25 @@ def test_half_closes_are_passed_on(lab, directory, proxy):
         counted = traffic(lab)
         assert (counted["bytes_back"], counted["accepted"], counted["active"], counted["refused"]) == (13, 1, 0, 0)
         assert "1 connections (0 now), 0 refused, 0 failed, 2.9 MiB out, 13 B back" in lab.ok("user", "status")
+
+
+def reset_at_once(connection):
+    """Has what it wants, and says so rudely."""
+    with connection:
+        connection.sendall(b"enough")
+        connection.recv(1000)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def test_what_moved_before_a_reset_counts(lab, directory, proxy):
+    with Server(reset_at_once) as server:
+        restart(lab, "--allow", f"127.0.0.1:{server.port}")
+        plain, head = connect_to(directory, f"127.0.0.1:{server.port}")
+        assert head.startswith("HTTP/1.1 200 ") and plain.recv(100) == b"enough"
+        plain.sendall(b"never mind")
+        laboratory.wait_for(lambda: traffic(lab)["active"] == 0)
+        counted = traffic(lab)
+        assert (counted["bytes_out"], counted["bytes_back"]) == (10, 6)
 
 
 def test_the_list_of_vsock_proxy_is_taken_as_it_is(lab, directory, proxy):

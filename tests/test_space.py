@@ -11,6 +11,8 @@ import pytest
 import lab as laboratory
 import wire
 
+pytestmark = pytest.mark.processes("--share-mib and --share-budget-mib are theirs")
+
 MIB = 1 << 20
 QUOTA_MIB, BUDGET_MIB = 16, 40
 FILES = QUOTA_MIB * MIB // 4096  # a share's files are limited by its quota (src/enclave/share_budget.cc)

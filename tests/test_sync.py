@@ -281,7 +281,7 @@ def test_a_job_sees_whole_files_right_after_cp(lab):
 
 
 def metrics(lab, identity):
-    with wire.Wire(lab.root / "run/default/control.sock", identity) as one:
+    with wire.Wire(lab.socket_of("control"), identity) as one:
         lines = one.ask("GET", "/v1/metrics").body.decode().splitlines()
     names = ("cloister_share_inodes", "cloister_share_handles", "cloister_share_mounts", "cloister_share_lanes")
     return {line.split()[0]: int(line.split()[1]) for line in lines if line.startswith(names)}
@@ -344,7 +344,7 @@ def test_nobody_hangs_when_the_other_end_dies(lab, place, victim):
         assert os.listdir(place) == []
         if victim != "share server":
             lab.run("user", "down", "--force", "--name", "mortal")
-            lab.ok("user", "up", "--name", "mortal")
+            lab.ok("user", "up", "--name", "mortal", *lab.backend(), seconds=laboratory.UP_SECONDS)
         lab.sync(place.name, "mortal")
         assert (place / "from_server.txt").read_text()
         assert (place / "dataset/large").exists() == (victim == "share server")  # the share outlives its server

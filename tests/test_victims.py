@@ -36,9 +36,9 @@ def lab(lab, repository):
 @pytest.fixture(autouse=True)
 def nothing_survives(lab):
     """Whatever a victim did: afterwards no process of a job is left, and the enclave has the processes it had."""
-    before = lab.enclave_processes()
+    before = set() if lab.image else lab.enclave_processes()
     yield
-    laboratory.wait_for(lambda: not lab.job_processes() and lab.enclave_processes() <= before)
+    laboratory.wait_for(lambda: not lab.job_processes() and (lab.image or lab.enclave_processes() <= before))
 
 
 def run(lab, script, *arguments, package="probe"):
@@ -153,6 +153,8 @@ MEMORY_MIB, PROCESSES, DESCRIPTORS, SCRATCH_MIB = 128, 16, 1024, 1024
     ("stdout", "probe", 64, 64, "no end"),
 ])
 def test_filling_ends_at_the_limit(lab, what, package, least, most, reason):
+    if what == "/output" and lab.image:
+        most = laboratory.MACHINE_MIB // 4  # a client's quota, where `up` has no option for it
     done = run(lab, "fill.py", what, package=package)
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout.splitlines()[-1])
@@ -259,6 +261,29 @@ def on_a_terminal(command, **options):
     os.close(ours)
     process.wait(timeout=20)
     return shown
+
+
+def test_modules_of_the_users_do_not_take_the_place_of_others(lab):
+    """What an interpreter would import from the user's folders could read the package."""
+    dataset = lab.folder / "dataset"
+    mark = "import sys\nsys.planted = True\n"
+    places = [dataset, dataset / "lib/python3/dist-packages", dataset / ".local/lib/python3.11/site-packages"]
+    for place in places:
+        place.mkdir(parents=True, exist_ok=True)
+        for name in ("json.py", "locale.py", "sitecustomize.py", "usercustomize.py"):
+            (place / name).write_text(mark)
+        (place / "planted.pth").write_text(mark.replace("\n", "; ") + "\n")
+    # It does work, where somebody lets it.
+    loose = subprocess.run(["/usr/bin/python3", "-c", "import sys, json; print(sys.planted)"], env={"PYTHONPATH": str(dataset)},
+                           capture_output=True, text=True, timeout=30)
+    assert loose.stdout == "True\n", loose
+    try:
+        report = report_of(run(lab, "imports.py"))
+    finally:
+        shutil.rmtree(dataset)
+        dataset.mkdir()
+    assert len(report["planted"]) == 5 * len(places) and not report["marked"] and report["customised"] in ([], ["sitecustomize"])
+    assert all(path.startswith(("/app", "/usr/")) for path in report["path"] + report["files"]), report
 
 
 def test_the_dataset_cannot_be_changed(lab):

@@ -44,7 +44,9 @@ class Identity:
 
 
 def connect(path, port=None):
-    """port: of the machine whose vsock device has that socket (docs of vhost-device-vsock)."""
+    """port: of the machine whose vsock device has that socket (docs of vhost-device-vsock); a pair has both."""
+    if isinstance(path, tuple):
+        path, port = path
     plain = socket.socket(socket.AF_UNIX)
     plain.settimeout(ANSWER_SECONDS)
     plain.connect(str(path))

@@ -64,8 +64,13 @@ Result<Change> wanted_change(const Context& context, const Options& options) {
 Result<int> allow(const Context& context, const Options& options) {
   auto change = TRY(wanted_change(context, options));
   auto opened = TRY(open_key(context, options.key));
-  TRY(change_policy(opened, change));
-  fmt::print(stderr, "cloister: {} image(s) may decrypt with {}\n", options.images.size(), opened.key.arn);
+  std::size_t allowed = 0;  // all of them: those of earlier too
+  TRY(change_policy(opened, [&](host::KeyAccess& access) -> Status {
+    TRY(change(access));
+    allowed = access.images.size();
+    return {};
+  }));
+  fmt::print(stderr, "cloister: {} image(s) may decrypt with {}\n", allowed, opened.key.arn);
   return 0;
 }
 

@@ -38,9 +38,9 @@ Result<Opened> open_key(const Context& context, const std::string& name) {
 }
 
 Result<std::string> changed_policy(const Opened& opened, const Change& change) {
-  auto access = TRY(host::read_access(opened.policy));
-  TRY(change(access));
   auto arn = TRY(kms::KeyArn::parse(opened.key.arn));
+  auto access = TRY(host::read_access(opened.policy, arn.account));
+  TRY(change(access));
   return host::write_access(opened.policy, access, arn.account, arn.partition);
 }
 
@@ -53,7 +53,8 @@ Status change_policy(Opened& opened, const Change& change) {
   TRY(opened.client.put_key_policy(request, soon()));
   // The old one may be read for some seconds more: KMS is eventually consistent.
   auto written = TRY(opened.client.get_key_policy(opened.key.arn, soon()));
-  bool ours = TRY(host::read_access(written)) == TRY(host::read_access(wanted));
+  auto account = TRY(kms::KeyArn::parse(opened.key.arn)).account;
+  bool ours = TRY(host::read_access(written, account)) == TRY(host::read_access(wanted, account));
   return ours || written == opened.policy ? Status() : changed_meanwhile();
 }
 

@@ -19,7 +19,9 @@ Result<int> print_file(const std::string& path) {
   auto text = as_text(bytes);
   while (!text.empty()) {
     auto end = std::min(text.find('\n'), text.size());
-    fmt::print("{}\n", escape_controls(text.substr(0, end)));
+    auto line = text.substr(0, end);
+    while (line.ends_with('\r')) line.remove_suffix(1);  // a console ends its lines so
+    fmt::print("{}\n", escape_controls(line));
     text.remove_prefix(std::min(end + 1, text.size()));
   }
   return 0;

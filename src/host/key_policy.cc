@@ -66,7 +66,7 @@ Result<json> parse_policy(std::string_view text) {
   return policy;
 }
 
-Result<ImageGrant> grant_of(const json& statement) {
+Result<ImageGrant> grant_of(const json& statement, std::string_view account) {
   ImageGrant grant;
   auto images = TRY(condition_values(statement, "StringEqualsIgnoreCase", kImageKey));
   auto until = TRY(condition_values(statement, "DateLessThan", kTimeKey));
@@ -80,7 +80,10 @@ Result<ImageGrant> grant_of(const json& statement) {
   if (statement.contains("Principal") && statement["Principal"].is_object() &&
       statement["Principal"].contains("AWS")) {
     grant.principals = TRY(values_of(statement["Principal"]["AWS"]));
-    std::erase_if(grant.principals, [](const auto& arn) { return arn.ends_with(":root"); });
+    // The account of the key stands for "nobody in particular". Another account is a principal like any
+    // other.
+    auto own_root = fmt::format(":iam::{}:root", account);
+    std::erase_if(grant.principals, [&](const auto& arn) { return arn.ends_with(own_root); });
   }
   return grant;
 }
@@ -142,14 +145,14 @@ void grow(std::vector<std::string>& list, const std::vector<std::string>& more) 
 
 }  // namespace
 
-Result<KeyAccess> read_access(std::string_view text) {
+Result<KeyAccess> read_access(std::string_view text, std::string_view account) {
   auto policy = TRY(parse_policy(text));
   KeyAccess out;
   for (const auto& statement : policy["Statement"]) {
     if (!statement.is_object()) return fail(ErrorKind::corrupt, "the key policy is not a policy document");
     if (sid_of(statement) == kOnlyAttested)
       out.only_attested = statement.value("Action", json()) == json({"kms:Decrypt", "kms:ReEncryptFrom"});
-    if (sid_of(statement).starts_with(kAllow)) out.images.push_back(TRY(grant_of(statement)));
+    if (sid_of(statement).starts_with(kAllow)) out.images.push_back(TRY(grant_of(statement, account)));
   }
   return out;
 }

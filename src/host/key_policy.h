@@ -43,9 +43,10 @@ struct KeyAccess {
 
 // corrupt: not a policy document, or one of our statements has been changed into something that we do not
 // write.
-Result<KeyAccess> read_access(std::string_view policy);
+// account: of the key's ARN.
+Result<KeyAccess> read_access(std::string_view text, std::string_view account);
 // The policy with our statements replaced by those for `access`. account, partition: of the key's ARN.
-Result<std::string> write_access(std::string_view policy, const KeyAccess& access, std::string_view account,
+Result<std::string> write_access(std::string_view text, const KeyAccess& access, std::string_view account,
                                  std::string_view partition = "aws");
 
 // Adds an image, or to what it may open already: lists grow, of which `grant` names nothing stays as it is

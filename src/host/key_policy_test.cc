@@ -32,7 +32,7 @@ TEST(KeyPolicy, WhatIsWrittenIsReadBack) {
                        .releases = {"1.0", "1.1"},
                        .names = {"ocr"}});
   allow_image(access, {.pcr0 = std::string(96, 'b')});
-  auto read = read_access(policy_with(access));
+  auto read = read_access(policy_with(access), kAccount);
   ASSERT_TRUE(read) << read.error().message();
   EXPECT_TRUE(read->only_attested);
   ASSERT_EQ(read->images.size(), 2u);
@@ -41,6 +41,18 @@ TEST(KeyPolicy, WhatIsWrittenIsReadBack) {
   EXPECT_EQ(read->images[0].principals, (std::vector<std::string>{"arn:aws:iam::111122223333:role/host"}));
   EXPECT_TRUE(read->images[1].releases.empty());
   EXPECT_TRUE(read->images[1].principals.empty());
+}
+
+TEST(KeyPolicy, AnotherAccountStaysWhenTheNextImageIsAllowed) {
+  constexpr const char* kHosts = "arn:aws:iam::999988887777:root";
+  KeyAccess access;
+  allow_image(access, {.pcr0 = std::string(96, 'a'), .principals = {kHosts}});
+  auto read = read_access(policy_with(access), kAccount);
+  ASSERT_TRUE(read) << read.error().message();
+  allow_image(*read, {.pcr0 = std::string(96, 'b'), .principals = {kHosts}});
+  auto policy = nlohmann::json::parse(policy_with(*read));
+  EXPECT_EQ(policy["Statement"][2]["Principal"]["AWS"], nlohmann::json::array({kHosts}));
+  EXPECT_EQ(policy["Statement"][3]["Principal"]["AWS"], nlohmann::json::array({kHosts}));
 }
 
 TEST(KeyPolicy, EveryImageIsExemptFromTheDenyAndEveryReleaseListIsADenyOfItsOwn) {
@@ -76,7 +88,7 @@ TEST(KeyPolicy, ReEncryptionIsDeniedToo) {
   // An older one that denies less is not taken for it.
   auto older = nlohmann::json::parse(policy_with(access));
   older["Statement"][1]["Action"] = "kms:Decrypt";
-  EXPECT_FALSE(read_access(older.dump())->only_attested);
+  EXPECT_FALSE(read_access(older.dump(), kAccount)->only_attested);
 }
 
 TEST(KeyPolicy, AnEndIsADenyAndACondition) {
@@ -86,7 +98,8 @@ TEST(KeyPolicy, AnEndIsADenyAndACondition) {
   EXPECT_EQ(policy["Statement"][2]["Condition"]["DateGreaterThanEquals"]["aws:CurrentTime"],
             "2027-01-31T00:00:00Z");
   EXPECT_EQ(policy["Statement"][3]["Condition"]["DateLessThan"]["aws:CurrentTime"], "2027-01-31T00:00:00Z");
-  EXPECT_EQ(*read_access(policy.dump()), (KeyAccess{.only_attested = true, .images = access.images}));
+  EXPECT_EQ(*read_access(policy.dump(), kAccount),
+            (KeyAccess{.only_attested = true, .images = access.images}));
 }
 
 TEST(KeyPolicy, WhatIsAllowedAgainJoins) {
@@ -169,10 +182,10 @@ TEST(KeyPolicy, IamPoliciesNameTheOneKey) {
 }
 
 TEST(KeyPolicy, RefusesWhatItDoesNotUnderstand) {
-  EXPECT_FALSE(read_access("[]"));
-  EXPECT_FALSE(read_access(R"({"Statement":7})"));
-  EXPECT_FALSE(read_access(R"({"Statement":[7]})"));
-  EXPECT_FALSE(read_access(R"({"Statement":[{"Sid":"CloisterAllowX","Effect":"Allow"}]})"));
+  EXPECT_FALSE(read_access("[]", kAccount));
+  EXPECT_FALSE(read_access(R"({"Statement":7})", kAccount));
+  EXPECT_FALSE(read_access(R"({"Statement":[7]})", kAccount));
+  EXPECT_FALSE(read_access(R"({"Statement":[{"Sid":"CloisterAllowX","Effect":"Allow"}]})", kAccount));
 }
 
 }  // namespace

@@ -137,10 +137,12 @@ Status Proxy::carry(sys::FdStream stream, WaitingRoom::Place place) {
     return std::unexpected(std::move(upstream).error().context("refused"));
   }
   TRY(stream.write_all(as_bytes("HTTP/1.1 200 Connection established\r\n\r\n")));
-  auto moved = TRY(sys::relay(stream.release(), *std::move(upstream), idle_).context(request->target));
+  sys::Relayed moved;
+  auto done = sys::relay(stream.release(), *std::move(upstream), idle_, moved);
   counters_.bytes_out += moved.forward;
   counters_.bytes_back += moved.back;
   log_.info("{}: {} bytes out, {} bytes back", request->target, moved.forward, moved.back);
+  if (!done) return std::unexpected(std::move(done).error().context(request->target));
   return {};
 }
 

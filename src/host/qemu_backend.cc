@@ -57,6 +57,19 @@ Result<sys::Fd> create(const std::string& path) {
   return file;
 }
 
+// The image's parts as files, until the machine has read them or did not come up: what it would need them for
+// again, a reboot, it does not do.
+struct Parts {
+  explicit Parts(const Machine& of) : machine(of) {}
+  Parts(const Parts&) = delete;
+  Parts& operator=(const Parts&) = delete;
+  ~Parts() {
+    ::unlink(machine.kernel.c_str());
+    ::unlink(machine.initrd.c_str());
+  }
+  const Machine& machine;
+};
+
 // An image is kernel, command line and ramdisks; QEMU's microvm wants them apart.
 Status take_apart(const image::Eif& image, const Machine& machine) {
   auto kernel = TRY(create(machine.kernel));
@@ -156,14 +169,12 @@ Result<EnclaveRecord> start_qemu_enclave(const Paths& paths, const Environment& 
   auto machine = TRY(plan_machine(paths, environment, options, image, measurements));
   TRY(sys::make_directories(paths.state, 0755));
   TRY(make_run_directory(machine.directory));
+  const Parts parts{machine};
   TRY(take_apart(image, machine));
   auto record = make_record(options, machine, measurements);
   TRY(boot_somehow(paths, options.accelerator, machine, held, record));
   auto root = TRY(sys::read_file(paths.development_root() + "/root.pem", kMaxRecord));
   record.root_pem = std::string(as_text(root));
-  // The machine has read them; what it would need them for again, a reboot, it does not do.
-  ::unlink(machine.kernel.c_str());
-  ::unlink(machine.initrd.c_str());
   return record;
 }
 

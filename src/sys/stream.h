@@ -57,11 +57,12 @@ class FdStream final : public Stream {
 Status wait_for(int fd, short events, Deadline deadline, std::string_view what);
 
 // Copies both ways until both sides have closed, an error, or nothing has moved for `idle`.
-// Half-closes are passed on. Returns the bytes copied, first to second and back.
+// Half-closes are passed on. `moved` counts the bytes copied, first to second and back, however it ends: many
+// a peer resets its connection when it has what it wants.
 struct Relayed {
   std::uint64_t forward = 0;
   std::uint64_t back = 0;
 };
-Result<Relayed> relay(Fd first, Fd second, milliseconds idle);
+Status relay(Fd first, Fd second, milliseconds idle, Relayed& moved);
 
 }  // namespace cloister::sys
