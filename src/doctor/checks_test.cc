@@ -63,7 +63,7 @@ TEST(Doctor, DoesNotRepeatItself) {
                                       "no role",
                                       "work for a machine without memory",
                                       "kernel 5.10 simulated",
-                                      "data for half of the memory"};
+                                      "data for a quarter of the memory"};
   for (auto& row : all_rows()) {
     row.change(row.facts);
     auto findings = examine(row.facts);
