@@ -217,7 +217,7 @@ void check_limit(const Facts& facts, std::uint64_t room, Findings& out) {
 void check_folder(const Facts& facts, std::uint64_t quota, std::string_view whose, const std::string& mend,
                   Findings& out) {
   auto data = work_of(facts).folder;
-  if (data == 0) return;
+  if (!facts.data || data == 0) return;
   if (data > quota)
     out.problem("data-folder",
                 fmt::format("{} has {} MiB, and the shared folder holds {}: {}", facts.asked.data, data,
