@@ -224,8 +224,8 @@ void check_folder(const Facts& facts, std::uint64_t quota, std::string_view whos
                             quota, whose),
                 mend);
   else
-    out.fine("data-folder", fmt::format("{} has {} MiB in {} files; the shared folder holds {}",
-                                        facts.asked.data, data, facts.data->files, quota));
+    out.fine("data-folder",
+             fmt::format("{} has {} MiB; the shared folder holds {}", facts.asked.data, data, quota));
 }
 
 // Whose memory is this machine's.
