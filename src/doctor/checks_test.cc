@@ -61,6 +61,7 @@ TEST(Doctor, DoesNotRepeatItself) {
                                       "not root",
                                       "running already",
                                       "no role",
+                                      "no tokens and nothing else",
                                       "work for a machine without memory",
                                       "kernel 5.10 simulated",
                                       "data for a quarter of the memory"};

@@ -101,9 +101,14 @@ std::vector<Row> aws_rows() {
       {"no metadata", nitro(), [](auto& f) { f.metadata->reached = false; }, "metadata", warning,
        "does not answer", "--http-endpoint enabled"},
       {"hop limit 1 in docker", nitro(),
-       [](auto& f) { f.metadata->token_status = 0, f.machine.container = true; }, "metadata", problem,
+       [](auto& f) { f.metadata->token_status = 0, f.machine.container = true; }, "metadata", warning,
        "before this container", "--http-put-response-hop-limit 2"},
-      {"no tokens", nitro(), [](auto& f) { f.metadata->token_status = 403; }, "metadata", problem,
+      {"no tokens and nothing else", nitro(),
+       [](auto& f) {
+         f.metadata->token_status = 0, f.credentials = Credentials{.error = "none", .hint = "…"};
+       },
+       "metadata", problem, "hop limit", "--http-put-response-hop-limit 2"},
+      {"no tokens", nitro(), [](auto& f) { f.metadata->token_status = 403; }, "metadata", warning,
        "answered 403", "--http-tokens required"},
       {"IMDSv1", nitro(), [](auto& f) { f.metadata->without_token = true; }, "metadata-v1", warning, "IMDSv1",
        "--http-tokens required"},
