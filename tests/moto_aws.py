@@ -30,6 +30,7 @@ from moto.s3.models import FakeBucket, s3_backends
 from moto.sts.models import sts_backends
 from werkzeug.serving import make_server
 
+import moto_change_sets  # noqa: F401  for `aws cloudformation deploy`
 from policies import permitted
 
 PARTITION = "aws"
