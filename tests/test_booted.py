@@ -125,7 +125,7 @@ def test_what_cannot_boot_is_refused(lab):
 LESS = """#!/bin/sh
 for word do
   shift
-  case "$word" in 1024M) word=@M ;; *,size=1024M,*) word="${word%%1024M*}@M${word#*1024M}" ;; esac
+  case "$word" in 1024M) word=LESSM ;; *,size=1024M,*) word="${word%%1024M*}LESSM${word#*1024M}" ;; esac
   set -- "$@" "$word"
 done
 exec REAL "$@"
@@ -142,7 +142,7 @@ def mean_parent(lab, monkeypatch):
 
     def less(mib):
         path = folder / "bin/qemu-system-x86_64"
-        path.write_text(LESS.replace("@", str(mib)).replace("REAL", str(real / "bin/qemu-system-x86_64")))
+        path.write_text(LESS.replace("LESS", str(mib)).replace("REAL", str(real / "bin/qemu-system-x86_64")))
         path.chmod(0o755)
         monkeypatch.setattr(laboratory, "QEMU", folder)
 

@@ -141,9 +141,9 @@ def test_memory_is_predicted(machine, image, short_dir):
     (short_dir / "data/deep").mkdir(parents=True)
     for number in range(3):
         with open(short_dir / f"data/deep/{number}", "wb") as file:
-            file.truncate(400 << 20)
+            file.truncate(200 << 20)
     told = machine.doctor("--offline", "--image", image, "--data", short_dir / "data")
-    assert wrong(told)["data-folder"] == "problem" and "1200 MiB" in row(told, "data-folder")["what"]
+    assert wrong(told)["data-folder"] == "problem" and "600 MiB" in row(told, "data-folder")["what"]
     advised = int(re.search(r"--memory (\d+)", row(told, "data-folder")["mend"])[1])
     assert wrong(machine.doctor("--offline", "--image", image, "--data", short_dir / "data", "--memory", advised)) == {"credentials-expiry": "note"}
 

@@ -52,6 +52,18 @@ constexpr const char* kRequireTokens =
 constexpr const char* kRaiseHops =
     "aws ec2 modify-instance-metadata-options --instance-id ID --http-put-response-hop-limit 2";
 
+constexpr const char* kTurnOn =
+    "aws ec2 modify-instance-metadata-options --instance-id ID --http-endpoint enabled --http-tokens "
+    "required";
+
+// It stops whoever has no other credentials.
+void no_token(const Facts& facts, std::string what, const char* mend, Findings& out) {
+  if (facts.credentials && facts.credentials->error.empty())
+    out.warn("metadata", std::move(what), mend);
+  else
+    out.problem("metadata", std::move(what), mend);
+}
+
 void check_metadata(const Facts& facts, Findings& out) {
   if (!facts.metadata) return;
   const auto& metadata = *facts.metadata;
@@ -62,19 +74,18 @@ void check_metadata(const Facts& facts, Findings& out) {
     return;
   }
   if (metadata.token_status == 0) {
-    out.problem("metadata",
-                fmt::format("the metadata service takes the connection and gives no token: its answer has a "
-                            "hop limit that ends it{}",
-                            facts.machine.container ? " before this container" : ""),
-                kRaiseHops);
+    no_token(facts,
+             fmt::format("the metadata service takes the connection and gives no token: its answer has a hop "
+                         "limit that ends it{}",
+                         facts.machine.container ? " before this container" : ""),
+             kRaiseHops, out);
     return;
   }
   if (metadata.token_status != 200) {
-    out.problem(
-        "metadata",
+    no_token(
+        facts,
         fmt::format("the metadata service gives no token (IMDSv2): it answered {}", metadata.token_status),
-        "aws ec2 modify-instance-metadata-options --instance-id ID --http-endpoint enabled --http-tokens "
-        "required");
+        kTurnOn, out);
     return;
   }
   out.fine("metadata", "the metadata service gives a token (IMDSv2)");

@@ -24,8 +24,8 @@ void check_name(const Facts& facts, Findings& out) {
   }
 }
 
-void check_mode(const Facts& facts, Findings& out) {
-  const auto& mode = facts.image->mode;
+void check_mode(const Facts& facts, const Image& image, Findings& out) {
+  const auto& mode = image.mode;
   const auto& backend = facts.asked.backend;
   if (mode == "emulated" && backend == "nitro")
     out.problem("image-mode",
@@ -41,8 +41,7 @@ void check_mode(const Facts& facts, Findings& out) {
     out.fine("image-mode", fmt::format("the image says that it is of mode {}", mode));
 }
 
-void check_image(const Facts& facts, Findings& out) {
-  const auto& image = *facts.image;
+void check_image(const Facts& facts, const Image& image, Findings& out) {
   if (!image.error.empty()) {
     out.problem("image-file", image.error,
                 image.hint.empty() ? "copy it again and compare: cloister image measure FILE" : image.hint);
@@ -58,7 +57,7 @@ void check_image(const Facts& facts, Findings& out) {
                 fmt::format("build it with architecture: {} in its recipe", to_string(wanted)));
   else
     out.fine("image-architecture", fmt::format("the image is for {}", to_string(wanted)));
-  check_mode(facts, out);
+  check_mode(facts, image, out);
 }
 
 void check_qemu(const Facts& facts, Findings& out) {
@@ -99,7 +98,7 @@ void check_enclave(const Facts& facts, Findings& out) {
     out.problem("image-file",
                 fmt::format("the {} backend boots an image, and none is named", facts.asked.backend),
                 "cloister doctor --image FILE.eif (made by: cloister image build)");
-  if (facts.image) check_image(facts, out);
+  if (facts.image) check_image(facts, *facts.image, out);
   if (facts.asked.backend == "qemu") check_qemu(facts, out);
 }
 

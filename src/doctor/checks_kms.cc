@@ -80,8 +80,7 @@ void check_right(const Kms& kms, Findings& out) {
                 "ask its owner: the key may be disabled, deleted, or in another region");
 }
 
-void check_service(const Facts& facts, Findings& out) {
-  const auto& kms = *facts.kms;
+void check_service(const Kms& kms, Findings& out) {
   if (kms.embedded && !kms.authority_set)
     out.problem("kms-authority",
                 "AWS_ENDPOINT_URL_KMS is set, and AWS_CA_BUNDLE is not: nothing vouches for that KMS",
@@ -131,7 +130,7 @@ void check_proxy(const Facts& facts, Findings& out) {
 }  // namespace
 
 void check_kms(const Facts& facts, Findings& out) {
-  if (facts.kms) check_service(facts, out);
+  if (facts.kms) check_service(*facts.kms, out);
   check_proxy(facts, out);
 }
 

@@ -16,9 +16,10 @@ constexpr std::uint64_t kStepMib = 64;
 constexpr std::uint64_t kApplicationMib = 256;  // for an application that does little
 constexpr std::uint64_t kUnpackedFactor =
     2;  // what a package may unpack to, guessed: code and models pack badly
-constexpr std::uint64_t kShareDivisor =
-    4;  // of a simulated enclave's machine: a folder's quota (docs/guide.md)
-constexpr std::uint64_t kBudgetDivisor = 2;  // of a machine's memory: for all folders
+// Of the memory, for one client's folder: apps/cloisterd.cc in a machine, `up` for a simulated enclave.
+constexpr std::uint64_t kShareDivisor = 4;
+constexpr std::uint64_t kBytesPerFile =
+    2048;  // that a file takes beside its content (enclave/share_budget.h)
 
 std::uint64_t in_mib(std::uint64_t bytes) {
   return (bytes + kMebibyte - 1) / kMebibyte;
@@ -31,16 +32,17 @@ const Image* usable_image(const Facts& facts) {
   return facts.image && facts.image->error.empty() ? &*facts.image : nullptr;
 }
 
-// What all folders of a machine may have.
+// What one client's folder may have, in a machine.
 std::uint64_t folder_mib(std::uint64_t memory) {
-  return image::room_mib({}, memory) / kBudgetDivisor;
+  return image::room_mib({}, memory) / kShareDivisor;
 }
 
 // What is to be in the enclave beside its image, MiB.
 struct Work {
   std::uint64_t package_least = 0;  // it does not unpack to less
   std::uint64_t package_guess = 0;
-  std::uint64_t data = 0;
+  std::uint64_t data = 0;    // in memory
+  std::uint64_t folder = 0;  // of it, what counts against the folder's quota
   bool any() const { return package_least + data != 0; }
 };
 Work work_of(const Facts& facts) {
@@ -49,7 +51,10 @@ Work work_of(const Facts& facts) {
     out.package_least = in_mib(facts.package->content_bytes);
     out.package_guess = kUnpackedFactor * out.package_least;
   }
-  if (facts.data && facts.data->error.empty()) out.data = in_mib(facts.data->bytes);
+  if (facts.data && facts.data->error.empty()) {
+    out.folder = in_mib(facts.data->bytes);
+    out.data = in_mib(facts.data->bytes + facts.data->files * kBytesPerFile);
+  }
   return out;
 }
 
@@ -211,16 +216,16 @@ void check_limit(const Facts& facts, std::uint64_t room, Findings& out) {
 
 void check_folder(const Facts& facts, std::uint64_t quota, std::string_view whose, const std::string& mend,
                   Findings& out) {
-  auto data = work_of(facts).data;
-  if (data == 0) return;
+  auto data = work_of(facts).folder;
+  if (!facts.data || data == 0) return;
   if (data > quota)
     out.problem("data-folder",
                 fmt::format("{} has {} MiB, and the shared folder holds {}: {}", facts.asked.data, data,
                             quota, whose),
                 mend);
   else
-    out.fine("data-folder", fmt::format("{} has {} MiB in {} files; the shared folder holds {}",
-                                        facts.asked.data, data, facts.data->files, quota));
+    out.fine("data-folder",
+             fmt::format("{} has {} MiB; the shared folder holds {}", facts.asked.data, data, quota));
 }
 
 // Whose memory is this machine's.
@@ -243,7 +248,7 @@ void check_simulated(const Facts& facts, Findings& out) {
                                         machine.available_mib - work.package_guess - work.data));
   check_limit(facts, machine.available_mib, out);
   check_folder(facts, machine.memory_mib / kShareDivisor, "a quarter of this machine's memory",
-               fmt::format("cloister up --share-mib {}", in_steps(work.data + work.data / 4)), out);
+               fmt::format("cloister up --share-mib {}", in_steps(work.folder + work.folder / 4)), out);
 }
 
 }  // namespace
@@ -265,7 +270,7 @@ std::uint64_t fitting_memory_mib(const Facts& facts) {
   if (facts.asked.backend == "nitro")
     out = std::max(out, in_steps(in_mib(host::kEifMemoryRatio * image->file_bytes)));
   auto needed = work.any() ? work.package_guess + work.data + kApplicationMib : 0;
-  while (image::room_mib(image->footprint, out) < needed || folder_mib(out) < work.data) out += kStepMib;
+  while (image::room_mib(image->footprint, out) < needed || folder_mib(out) < work.folder) out += kStepMib;
   return out;
 }
 
@@ -286,7 +291,7 @@ void check_memory(const Facts& facts, Findings& out) {
   if (!boots) return;  // what is said above mends the rest, too
   check_work(facts, *image, memory, out);
   check_limit(facts, image::room_mib(image->footprint, memory), out);
-  check_folder(facts, folder_mib(memory), "half of the enclave's memory", more_memory(facts), out);
+  check_folder(facts, folder_mib(memory), "a quarter of the enclave's memory", more_memory(facts), out);
 }
 
 }  // namespace cloister::doctor

@@ -61,9 +61,10 @@ TEST(Doctor, DoesNotRepeatItself) {
                                       "not root",
                                       "running already",
                                       "no role",
+                                      "no tokens and nothing else",
                                       "work for a machine without memory",
                                       "kernel 5.10 simulated",
-                                      "data for half of the memory"};
+                                      "data for a quarter of the memory"};
   for (auto& row : all_rows()) {
     row.change(row.facts);
     auto findings = examine(row.facts);

@@ -35,8 +35,8 @@ Credentials describe(kms::CredentialChain& chain, const Result<kms::Credentials>
   if (!loaded) {
     out.error = loaded.error().message();
     out.hint = loaded.error().hint();
-  } else if (loaded->expires) {
-    out.seconds_left = (*loaded->expires - clock.now()) / kPerSecond;
+  } else if (auto expires = loaded->expires) {
+    out.seconds_left = (*expires - clock.now()) / kPerSecond;
   }
   return out;
 }
@@ -73,7 +73,7 @@ std::optional<Metadata> ask_metadata(const Edges& edges, bool on_ec2) {
   token.fields.set("X-aws-ec2-metadata-token-ttl-seconds", "60");
   auto given = question(edges, *service, std::move(token), out.reached);
   if (given) out.token_status = given->status;
-  if (out.token_status != 200) return out;
+  if (!given || given->status != 200) return out;
   constexpr const char* kRoles = "/latest/meta-data/iam/security-credentials/";
   auto open = question(edges, *service, {.target = "/latest/meta-data/"}, out.reached);
   out.without_token = open && open->status == 200;

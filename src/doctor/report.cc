@@ -76,7 +76,7 @@ std::string as_json(const Facts& facts, const Findings& findings) {
   nlohmann::ordered_json out{{"backend", facts.asked.backend},
                              {"problems", findings.count(Severity::problem)},
                              {"warnings", findings.count(Severity::warning)}};
-  if (auto memory = enclave_memory_mib(facts); memory != 0) {
+  if (auto memory = enclave_memory_mib(facts); facts.image && memory != 0) {
     out["memory_mib"] = memory;
     out["least_memory_mib"] = image::least_memory_mib(facts.image->footprint);
     out["fitting_memory_mib"] = fitting_memory_mib(facts);
