@@ -341,7 +341,7 @@ def test_the_hosts_role_has_sessions_of_its_own_and_nobody_elses(cloud, deployed
     assert not permitted(decrypt | {"keys": {IMAGE: "ab" * 48}, "resource": deployed.key + "0"}, rights, None, same_account=True)
 
 
-def test_the_hosts_first_boot(cloud, deployed, tmp_path):
+def test_the_hosts_first_boot(cloud, deployed, tmp_path, binaries):
     """Run as the instance's role, with dnf, systemctl and cloister as stand-ins."""
     script = first_boot(cloud, deployed.host)
     place, log = stand_ins(tmp_path, "dnf", "systemctl")
@@ -355,6 +355,8 @@ def test_the_hosts_first_boot(cloud, deployed, tmp_path):
         "cloister host prepare --memory 4096 --cpus 2 --user ec2-user --yes",
         "systemctl daemon-reload",
         "systemctl enable --now nitro-enclaves-allocator.service cloister-proxy@default.service"]
+    known = deployed.cloister(binaries, "host", "prepare", "--help")
+    assert all(word in known for word in log.read_text().splitlines()[1].split() if word.startswith("--"))
     assert (tmp_path / "prefix").stat().st_mode & 0o777 == 0o755
     assert (tmp_path / "etc/proxy-default.conf").read_text() == f"AWS_REGION={REGION}\n"
     # The way to KMS is to the key's region, whatever the host's.
