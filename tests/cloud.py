@@ -16,6 +16,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from policies import like, many
+
 HERE = Path(__file__).resolve().parent
 TEMPLATES = HERE.parent / "deploy/aws"
 STACKS = ("sharing-bucket", "application-encryptor", "image-builder", "enclave-host")
@@ -80,7 +82,7 @@ def certificate(folder):
 
 class Cloud:
     def __init__(self, folder):
-        self.folder, self.journal = folder, folder / "journal"
+        self.folder, self.journal, self.used = folder, folder / "journal", {}
         self.authority, key = certificate(folder)
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "MOTO_"))}
         with open(folder / "moto.log", "wb") as log:
@@ -116,7 +118,11 @@ class Cloud:
         """What S3, KMS, Secrets Manager and SSM were asked since the last call, and whether it was allowed."""
         lines = self.journal.read_text().splitlines() if self.journal.exists() else []
         self.journal.write_text("")
-        return [json.loads(line) for line in lines]
+        requests = [json.loads(line) for line in lines]
+        for one in requests:
+            if one["good"]:
+                self.used.setdefault(one["principal"], set()).add((one["action"], one["resource"]))
+        return requests
 
     # --- stacks -----------------------------------------------------------------------------------------------
 
@@ -143,6 +149,20 @@ class Cloud:
 
     def delete(self, account, name):
         self.client("cloudformation", account).delete_stack(StackName=name)
+
+    def policies_of_role(self, account, role):
+        iam = self.client("iam", account)
+        names = iam.list_role_policies(RoleName=role)["PolicyNames"]
+        return [iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"] for name in names]
+
+    def unused_rights(self, account, role):
+        """Actions that a role has on something, and has used on nothing of the kind."""
+        self.judged()
+        used = self.used.get(f"arn:aws:iam::{account}:role/{role}", set())
+        rights = [(action, statement["Resource"]) for policy in self.policies_of_role(account, role) for statement in many(policy["Statement"])
+                  for action in many(statement["Action"])]
+        return {(action, one) for action, resources in rights for one in many(resources)
+                if not any(action == done and like(where, one) for done, where in used)}
 
     def policy_of_key(self, arn, account=OWNER):
         return json.loads(self.client("kms", account).get_key_policy(KeyId=arn, PolicyName="default")["Policy"])

@@ -31,6 +31,9 @@ def package_of(files):
     """A tar.gz of Cloister's programs as deploy/aws/README.md makes it: bytes and their SHA-256. files: name → link target, or content."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w:gz") as archive:
+        top = tarfile.TarInfo("./")
+        top.type, top.mode = tarfile.DIRTYPE, 0o700  # of whoever has a strict umask: /usr/local must not get it
+        archive.addfile(top)
         for name, what in files.items():
             entry = tarfile.TarInfo(f"./{name}")
             entry.mode = 0o755
@@ -53,7 +56,7 @@ class Project:
         self.role = self.landed["serviceRole"].rpartition("/")[2]
         self.credentials = cloud.session(account, self.role)
         self.path, self.installed = stand_ins(folder, "apt-get")
-        (folder / "prefix").mkdir(exist_ok=True)
+        (folder / "prefix").mkdir(mode=0o755)
 
     def phase(self, name, source, **overrides):
         """The commands of a phase, until one fails; overrides are StartBuild's. What they said, and the exit code."""

@@ -1,14 +1,19 @@
 """All of deploy/aws in moto's AWS, with what has to be there before: Cloister's programs in a bucket of each account, the signing key, a network."""
 
+import base64
 import json
+import struct
 import subprocess
 
+import zstandard
 from botocore.exceptions import ClientError
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from cloud import HOST, OWNER, REGION
 from codebuild import package_of
+from forge import hkdf
 from kms_service import Service, find_program, run
 
 SIGNING_KEY = f"arn:aws:ssm:{REGION}:{OWNER}:parameter/cloister/signing-key"
@@ -105,3 +110,20 @@ class Referee:
             assert error.response["Error"]["Code"] == "AccessDeniedException", error
             return False
         return True
+
+
+def opened(package, data_key):
+    """The archive in a package of one segment. docs/formats/package.md."""
+    (length,) = struct.unpack(">I", package[8:12])
+    start, rest = package[:12 + length], package[12 + length:]
+    aead = AESGCM(hkdf(data_key, rest[1:33], start))
+    content = aead.decrypt(rest[33:40] + struct.pack(">IB", 0, 1), rest[40:], None)
+    return zstandard.ZstdDecompressor().decompressobj().decompress(content)
+
+
+def first_boot(cloud, outputs):
+    """User data of the launch template."""
+    template = cloud.client("ec2", HOST).describe_launch_template_versions(LaunchTemplateId=outputs["LaunchTemplateId"])
+    data = template["LaunchTemplateVersions"][0]["LaunchTemplateData"]
+    assert data["ImageId"] == "resolve:ssm:/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-arm64"
+    return base64.b64decode(data["UserData"]).decode()

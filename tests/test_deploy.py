@@ -2,12 +2,9 @@
 key `cloister key show` and the embedded KMS, by attested Decrypts; of S3 and of roles the evaluator of tests/policies.py, since moto's own reads
 no conditions. tests/moto_aws.py says what moto lacks; CodeBuild and EC2 run nothing."""
 
-import base64
-import io
 import json
 import struct
 import subprocess
-import zipfile
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -19,15 +16,13 @@ pytest.importorskip("yaml", reason="SKIP: needs python3-yaml")
 if find_spec("moto") is None or find_spec("flask") is None:
     pytest.skip("SKIP: needs moto[server], of tests/requirements.txt", allow_module_level=True)
 
-import zstandard  # noqa: E402
 from botocore.exceptions import ClientError  # noqa: E402
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: E402
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: E402
 
 import cloud as clouds  # noqa: E402
 from cloud import HOST, OWNER, REGION, STACKS  # noqa: E402
 from codebuild import Project, stand_ins  # noqa: E402
-from deployed import Deployed, Referee  # noqa: E402
+from deployed import Deployed, Referee, first_boot, opened  # noqa: E402
 from policies import permitted  # noqa: E402
 
 SECONDS = 60
@@ -70,8 +65,6 @@ def source(tmp_path_factory):
     head[0x202:0x206], head[0x20E:0x210] = b"HdrS", struct.pack("<H", 0x300)
     head[0x500:0x514] = b"6.12.1-test (x@y) #1"
     (folder / "kernel").write_bytes(head)
-    # Nothing of it is run: CodeBuild would look for this file only if the project had no buildspec.
-    (folder / "buildspec.yml").write_text("version: 0.2\nphases: {build: {commands: [touch /tmp/never]}}\n")
     return folder
 
 
@@ -82,12 +75,8 @@ def projects(deployed, cloud, tmp_path_factory):
         code, said = project.phase("install", project.folder)
         assert code == 0, said
         assert "apt-get install -y -qq --no-install-recommends awscli" in project.installed.read_text()
+        assert (project.folder / "prefix").stat().st_mode & 0o777 == 0o755
     return made
-
-
-def policies_of(cloud, account, role):
-    iam = cloud.client("iam", account)
-    return [iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"] for name in iam.list_role_policies(RoleName=role)["PolicyNames"]]
 
 
 # --- the shared bucket ----------------------------------------------------------------------------------------
@@ -98,10 +87,9 @@ def uploads(deployed, changes=None):
     return {name: value for name, value in (right | (changes or {})).items() if value}
 
 
-def test_the_bucket_takes_what_is_encrypted_over_tls(cloud, deployed):
-    """By anybody: the owner, and the host's own administrator."""
-    role = cloud.session(OWNER, deployed_role(cloud, "application-encryptor"))
-    for credentials in (role, HOST):
+def test_the_bucket_takes_what_is_encrypted_over_tls(cloud, deployed, projects):
+    """By anybody: a build of the owner's, and the host's own administrator."""
+    for credentials in (projects["application-encryptor"].credentials, HOST):
         s3 = cloud.client("s3", credentials)
         put = {"Bucket": deployed.name, "Key": "encrypted/trial", "Body": b"x"}
         s3.put_object(**put, **uploads(deployed))
@@ -115,11 +103,6 @@ def test_the_bucket_takes_what_is_encrypted_over_tls(cloud, deployed):
         "KMSMasterKeyID"] == deployed.bucket["ThirdPartyBucketKMSCMKArn"]
     refused(cloud.client("s3", HOST, cloud.plain).get_object, Bucket=deployed.name, Key="encrypted/trial")
     host.delete_object(Bucket=deployed.name, Key="encrypted/trial")
-
-
-def deployed_role(cloud, stack):
-    resources = cloud.client("cloudformation", OWNER).describe_stack_resources(StackName=stack)["StackResources"]
-    return next(one["PhysicalResourceId"] for one in resources if one["LogicalResourceId"] == "CodeBuildRole")
 
 
 def test_the_owner_may_only_write(cloud, deployed):
@@ -150,15 +133,6 @@ def test_revoking_is_removing_one_statement(cloud, deployed):
 
 
 # --- encrypting -----------------------------------------------------------------------------------------------
-
-
-def opened(package, data_key):
-    """The names in a package of one segment, and its header. docs/formats/package.md."""
-    (length,) = struct.unpack(">I", package[8:12])
-    start, rest = package[:12 + length], package[12 + length:]
-    aead = AESGCM(forge.hkdf(data_key, rest[1:33], start))
-    content = aead.decrypt(rest[33:40] + struct.pack(">IB", 0, 1), rest[40:], None)
-    return zstandard.ZstdDecompressor().decompressobj().decompress(content)
 
 
 def test_the_encryptors_steps_put_a_signed_package_into_the_bucket(cloud, deployed, projects, source, signer, binaries, tmp_path):
@@ -196,26 +170,39 @@ def test_what_was_uploaded_opens_with_the_right_data_key(cloud, deployed):
     assert b"secret sauce" in opened(content, key) and header["release"] == "2"
 
 
+def in_memory():
+    """Where builds of this machine have their signing key."""
+    return set(Path("/dev/shm").glob("signing.*"))
+
+
 def test_the_signing_key_leaves_nothing_behind(deployed, projects, source, cloud):
     """Not in the variables of the build, not on a disk; without it nothing is encrypted, and no new key is made in its place."""
-    project = projects["application-encryptor"]
+    project, before = projects["application-encryptor"], in_memory()
     assert not any("PRIVATE" in value for value in project.variables.values())
-    assert not list(Path("/dev/shm").glob("signing.*"))
+    project.build(source)
+    assert in_memory() <= before
     assert not any("PRIVATE KEY" in path.read_text(errors="replace") for path in (project.folder / "home").rglob("*") if path.is_file())
     code, said = project.phase("build", source, SIGNING_KEY_ARN=f"arn:aws:ssm:{REGION}:{OWNER}:parameter/somebody-elses")
     assert code != 0 and "AccessDenied" in said and "wrote" not in said and "made a signing key" not in said
-    assert not list(Path("/dev/shm").glob("signing.*"))
+    assert in_memory() <= before
 
 
-def test_the_signing_key_may_be_a_secret(cloud, deployed, tmp_path, source, signer):
+def test_the_signing_key_may_be_a_secret_and_the_source_elsewhere(cloud, deployed, tmp_path, source, signer):
     names = {"ProjectName": "second-encryptor", "EnclaveKeyExportName": "SecondKey", "EncryptionKeyAlias": "alias/second", "SigningKeyArn": deployed.secret}
     parameters = {**deployed.encrypting, **names, "CodeCommitRepositoryName": "", "SourceBucketName": "zips", "SourceObjectKey": "app.zip"}
     cloud.create_as(OWNER, "second", "application-encryptor", **parameters)
     project = Project(cloud, OWNER, "second-encryptor", tmp_path)
     assert (project.landed["source"]["type"], project.landed["source"]["location"]) == ("S3", "zips/app.zip")
+    assert "s3:GetObjectVersion" in json.dumps(cloud.policies_of_role(OWNER, project.role))
     assert project.phase("install", tmp_path)[0] == 0
     assert forge.fingerprint(signer) in project.build(source)
     cloud.delete(OWNER, "second")
+    connection = f"arn:aws:codeconnections:{REGION}:{OWNER}:connection/1"
+    parameters |= {"SourceBucketName": "", "SourceConnectionArn": connection, "SourceRepositoryUrl": "https://git.test/app.git"}
+    cloud.create_as(OWNER, "third", "application-encryptor", **parameters)
+    landed = cloud.client("codebuild", OWNER).batch_get_projects(names=["second-encryptor"])["projects"][0]["source"]
+    assert landed["type"] == "GITHUB" and landed["auth"] == {"type": "CODECONNECTIONS", "resource": connection}
+    cloud.delete(OWNER, "third")
 
 
 def test_a_package_of_programs_that_was_changed_is_not_run(cloud, deployed, projects, tmp_path):
@@ -261,7 +248,7 @@ def test_the_builders_steps_allow_exactly_the_image_they_upload(cloud, deployed,
 
 @pytest.fixture(scope="module")
 def referee(cloud, deployed, tmp_path_factory):
-    identity = next(one for one in policies_of(cloud, HOST, "cloister-enclave-host") if deployed.key in json.dumps(one))
+    identity = next(one for one in cloud.policies_of_role(HOST, "cloister-enclave-host") if deployed.key in json.dumps(one))
     made = Referee(tmp_path_factory.mktemp("referee"), deployed.key, identity)
     yield made
     made.service.end()
@@ -313,20 +300,29 @@ def test_another_image_joins_and_earlier_ones_go_on_request(deployed, projects, 
 def test_builds_may_do_no_more_than_they_do(cloud, deployed, projects):
     """As the builds' roles: what a program that got hold of their credentials would try."""
     encryptor, builder = (projects[name].credentials for name in ("application-encryptor", "nitro-image-builder"))
-    for credentials in (encryptor, builder):
-        s3 = cloud.client("s3", credentials)
+    for s3 in (cloud.client("s3", encryptor), cloud.client("s3", builder)):
         refused(s3.get_object, Bucket=deployed.name, Key="encrypted/fruit.cloister")
         refused(s3.put_object, Bucket=deployed.name, Key="elsewhere/x", Body=b"x", **uploads(deployed))
         refused(s3.get_object, Bucket=f"cloister-programs-{OWNER}", Key="another")
-        refused(cloud.client("kms", credentials).schedule_key_deletion, "AccessDeniedException", KeyId=deployed.key)
-        refused(cloud.client("kms", credentials).create_grant, "AccessDeniedException", KeyId=deployed.key, GranteePrincipal=OWNER, Operations=["Decrypt"])
+    for kms in (cloud.client("kms", encryptor), cloud.client("kms", builder)):
+        refused(kms.schedule_key_deletion, "AccessDeniedException", KeyId=deployed.key)
+        refused(kms.create_grant, "AccessDeniedException", KeyId=deployed.key, GranteePrincipal=OWNER, Operations=["Decrypt"])
     refused(cloud.client("kms", encryptor).put_key_policy, "AccessDeniedException", KeyId=deployed.key, PolicyName="default", Policy="{}")
     refused(cloud.client("ssm", builder).get_parameter, "AccessDeniedException", Name=f"arn:aws:ssm:{REGION}:{OWNER}:parameter/cloister/signing-key")
     # A bucket of that name that is somebody else's gets nothing.
-    (rights,) = policies_of(cloud, OWNER, projects["application-encryptor"].role)
+    (rights,) = cloud.policies_of_role(OWNER, projects["application-encryptor"].role)
     put = {"principal": f"arn:aws:iam::{OWNER}:role/x", "action": "s3:PutObject", "resource": f"arn:aws:s3:::{deployed.name}/encrypted/x"}
     for account, good in ((HOST, True), ("444455556666", False)):
         assert permitted(put | {"keys": {"aws:ResourceAccount": account}}, [rights], None, same_account=True) == good
+
+
+def test_builds_have_no_right_that_they_do_not_use(cloud, deployed, projects):
+    """Beside those that S3 asks for on their behalf, an upload that is broken off, the log, the source, and where else a signing key may be."""
+    elsewhere = {deployed.bucket["ThirdPartyBucketKMSCMKArn"]}
+    for name in ("application-encryptor", "nitro-image-builder"):
+        unused = cloud.unused_rights(OWNER, projects[name].role)
+        left = {action for action, resource in unused if resource not in elsewhere and not action.startswith(("logs:", "codecommit:"))}
+        assert left == {"s3:AbortMultipartUpload"} | ({"secretsmanager:GetSecretValue"} if name == "application-encryptor" else set())
 
 
 # --- the host -------------------------------------------------------------------------------------------------
@@ -335,7 +331,7 @@ def test_builds_may_do_no_more_than_they_do(cloud, deployed, projects):
 def test_the_hosts_role_has_sessions_of_its_own_and_nobody_elses(cloud, deployed):
     role = cloud.client("iam", HOST).get_role(RoleName="cloister-enclave-host")["Role"]
     arn, trust = role["Arn"], role["AssumeRolePolicyDocument"]
-    rights = policies_of(cloud, HOST, "cloister-enclave-host")
+    rights = cloud.policies_of_role(HOST, "cloister-enclave-host")
     for who, good in ((arn, True), (f"arn:aws:iam::{HOST}:role/another", False), (f"arn:aws:iam::{OWNER}:role/cloister-enclave-host", False)):
         asked = {"principal": who, "action": "sts:AssumeRole", "resource": arn, "keys": {"aws:PrincipalArn": who}}
         assert permitted(asked, rights, {"Statement": [one | {"Resource": "*"} for one in trust["Statement"]]}, same_account=False) == good, who
@@ -345,14 +341,11 @@ def test_the_hosts_role_has_sessions_of_its_own_and_nobody_elses(cloud, deployed
     assert not permitted(decrypt | {"keys": {IMAGE: "ab" * 48}, "resource": deployed.key + "0"}, rights, None, same_account=True)
 
 
-def test_the_hosts_first_boot(cloud, deployed, tmp_path):
-    """User data of the launch template, run as the instance's role with dnf, systemctl and cloister as stand-ins."""
-    template = cloud.client("ec2", HOST).describe_launch_template_versions(LaunchTemplateId=deployed.host["LaunchTemplateId"])
-    data = template["LaunchTemplateVersions"][0]["LaunchTemplateData"]
-    assert data["ImageId"] == "resolve:ssm:/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-arm64"
-    script = base64.b64decode(data["UserData"]).decode()
+def test_the_hosts_first_boot(cloud, deployed, tmp_path, binaries):
+    """Run as the instance's role, with dnf, systemctl and cloister as stand-ins."""
+    script = first_boot(cloud, deployed.host)
     place, log = stand_ins(tmp_path, "dnf", "systemctl")
-    (tmp_path / "prefix").mkdir()
+    (tmp_path / "prefix").mkdir(mode=0o755)
     env = {"PATH": f"{place}:/usr/bin:/bin", "HOME": str(tmp_path), **cloud.environment(cloud.session(HOST, "cloister-enclave-host")),
            "CLOISTER_PREFIX": str(tmp_path / "prefix"), "CLOISTER_ETC": str(tmp_path / "etc"), "STAND_IN_LOG": str(log)}
     done = subprocess.run(["bash", "-c", script], env=env, cwd=tmp_path, capture_output=True, text=True, timeout=SECONDS)
@@ -362,7 +355,14 @@ def test_the_hosts_first_boot(cloud, deployed, tmp_path):
         "cloister host prepare --memory 4096 --cpus 2 --user ec2-user --yes",
         "systemctl daemon-reload",
         "systemctl enable --now nitro-enclaves-allocator.service cloister-proxy@default.service"]
+    known = deployed.cloister(binaries, "host", "prepare", "--help")
+    assert all(word in known for word in log.read_text().splitlines()[1].split() if word.startswith("--"))
+    assert (tmp_path / "prefix").stat().st_mode & 0o777 == 0o755
     assert (tmp_path / "etc/proxy-default.conf").read_text() == f"AWS_REGION={REGION}\n"
+    # The way to KMS is to the key's region, whatever the host's.
+    far = cloud.create_as(HOST, "far", "enclave-host", **deployed.hosting | {"HostRoleName": "far", "EnclaveKeyArn": deployed.key.replace(REGION, "us-west-2")})
+    assert "key_region='us-west-2'" in first_boot(cloud, far) and f"AWS_DEFAULT_REGION='{REGION}'" in first_boot(cloud, far)
+    cloud.delete(HOST, "far")
     # Programs that are not those that were named are not installed.
     changed = script.replace(deployed.programs[HOST]["CloisterPackageSha256"], "0" * 64)
     log.write_text("")

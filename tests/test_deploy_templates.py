@@ -98,6 +98,22 @@ def test_every_word_is_explained(name):
             assert f"`{default}`" in row, row
 
 
+@each
+def test_the_commands_that_are_shown_fit(name):
+    """Those of README.md give every parameter that is needed; wherever a command names one, there is one."""
+    parameters = load(name)["Parameters"]
+    needed = {word for word, about in parameters.items() if "Default" not in about}
+    for page in (TEMPLATES / "README.md", TEMPLATES.parent.parent / "RUNBOOK.md"):
+        if page.exists():
+            text = re.sub(r"\\\n\s*", " ", page.read_text(encoding="utf-8"))
+            commands = [line for line in text.splitlines() if f"/{name}.yaml" in line and "--parameter-overrides" in line]
+            for line in commands:
+                given = set(re.findall(r" ([A-Z][A-Za-z0-9]+)=", line.partition("--parameter-overrides")[2]))
+                assert given <= set(parameters), (page.name, given - set(parameters))
+                assert page.name != "README.md" or needed <= given, (page.name, needed - given)
+            assert commands or page.name != "README.md"
+
+
 @pytest.mark.parametrize("name", ORIGINALS)
 def test_parameters_are_called_as_users_of_the_original_know_them(name):
     parameters = load(name)["Parameters"]
@@ -146,7 +162,9 @@ def test_nothing_hostile_reaches_a_shell(name):
         if not isinstance(value, dict) or "Fn::Sub" not in value:
             continue
         if "UserData" in path:
-            for word in re.findall(r"\$\{([A-Za-z]+)\}", value["Fn::Sub"]):
+            text, more = value["Fn::Sub"]
+            assert set(more) == {"KeyRegion"}, "a part of EnclaveKeyArn, whose pattern is below"
+            for word in {"EnclaveKeyArn", *re.findall(r"\$\{([A-Za-z]+)\}", text)} - set(more):
                 about = template["Parameters"][word]
                 assert about["Type"] == "Number" or not re.fullmatch(about["AllowedPattern"], HOSTILE), word
                 assert about["Type"] == "Number" or not any(re.fullmatch(about["AllowedPattern"], f"a{letter}a") for letter in "'\"`$;\n\\"), word
