@@ -132,7 +132,7 @@ def test_a_change_right_after_its_own_is_noticed(lab, owner, key):
         reply = middle.relay(heard)
         if heard.operation == "GetKeyPolicy":
             read.append(heard)
-            if len(read) == 3:
+            if len(read) >= 3:  # and again, should the tool have to ask again
                 policy = json.loads(json.loads(reply.body)["Policy"])
                 policy["Statement"] = [one for one in policy["Statement"] if not one["Sid"].startswith("CloisterAllow")]
                 return Reply(200, json.dumps({"Policy": json.dumps(policy), "PolicyName": "default"}).encode())
