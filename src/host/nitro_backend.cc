@@ -134,7 +134,9 @@ class Launch {
     }
     Error error(ErrorKind::unavailable,
                 fmt::format("the enclave did not come up: it does not answer at {}", control.to_string()));
-    return std::unexpected(std::move(error).with_hint("start it with --debug, then: cloister console"));
+    return std::unexpected(
+        std::move(error).with_hint(wanted_.debug ? "its console is in console.log, beside " + log_
+                                                 : "start it with --debug: its console is kept then"));
   }
 
   const NitroEnclave& enclave() const { return *enclave_; }

@@ -13,8 +13,8 @@ struct Footprint {
   std::uint64_t content_bytes = 0;   // contents of files in whole pages: what counts against that half
   std::uint64_t unpacked_bytes = 0;  // the same with at least a page for each entry: directories and links
                                      // have their price, too
-  bool known = true;  // false: packed in a way that cannot be looked into, so that only
-                      // packed_bytes says anything
+  bool known = true;                 // false: packed in a way that cannot be looked into, so that only
+                                     // packed_bytes says anything
 };
 
 // MiB below which it does not come up: measured on emulated machines of Cloister's kernel, up to 2 MiB less
