@@ -225,9 +225,19 @@ def test_errors_of_nitro_cli(host, code, where, said):
     assert f"[ {code} ]" in (host.root / "run/default/enclave.log").read_text()  # all of it
 
 
+def test_the_manual_has_every_error(host, repository):
+    """Each row of docs/nitro.md is what is printed, and no code that we know is missing there."""
+    rows = re.findall(r"^\| `(E\d\d)` \| `(.*)` \| `(.*)` \|$", (repository / "docs/nitro.md").read_text(), re.MULTILINE)
+    known = re.findall(r'\{"(E\d\d)"', (repository / "src/host/nitro_errors.cc").read_text())
+    assert [code for code, _, _ in rows] == known and len(known) > 40
+    for code, line, hint in rows:
+        host.fails("run-enclave", code, where="cli", cause="the cause")
+        assert host.up().stderr.splitlines() == [line.replace("…)", ": the cause)"), hint], code
+
+
 def test_an_enclave_that_nitro_cli_left_behind_is_ended(host):
     host.machine(late_failure=True)
-    refused(host, "did not boot", "--debug")
+    refused(host, "did not boot", "--backend qemu")
 
 
 def test_another_image_than_was_measured_is_ended(host):

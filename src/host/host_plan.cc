@@ -33,7 +33,7 @@ Status check_machine(const HostFacts& facts) {
 Result<HostPlan> sizes(const HostFacts& facts, const HostWish& wish) {
   auto config = parse_allocator(facts.nitro.allocator_text.value_or(""));
   HostPlan plan{.memory_mib = wish.memory_mib, .cpus = wish.cpus, .steps = {}, .notes = {}};
-  if (plan.memory_mib == 0 && config) plan.memory_mib = *config->memory_mib;
+  if (plan.memory_mib == 0 && config) plan.memory_mib = config->memory_mib.value_or(0);
   if (plan.cpus == 0)
     plan.cpus = config ? config->cpus() : std::max<std::uint64_t>(kUsualCpus, facts.nitro.threads_per_core);
   if (plan.memory_mib == 0)
@@ -93,7 +93,7 @@ std::string change_of(const NitroHost& host, const HostPlan& plan) {
     return old == now ? std::to_string(now) : fmt::format("{} → {}", old, now);
   };
   if (!before) return fmt::format("memory_mib {}, cpu_count {}", plan.memory_mib, plan.cpus);
-  return fmt::format("memory_mib {}, processors {}", from(*before->memory_mib, plan.memory_mib),
+  return fmt::format("memory_mib {}, processors {}", from(before->memory_mib.value_or(0), plan.memory_mib),
                      from(before->cpus(), plan.cpus));
 }
 

@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <optional>
 
 #include "base/log.h"
 #include "host/image_footprint.h"
@@ -85,7 +84,7 @@ class Launch {
   Launch(const Launch&) = delete;
   Launch& operator=(const Launch&) = delete;
   ~Launch() {
-    if (enclave_ && !kept_) (void)nitro_.terminate_enclave(enclave_->id);
+    if (!enclave_.id.empty() && !kept_) (void)nitro_.terminate_enclave(enclave_.id);
   }
 
   Status run() {
@@ -106,14 +105,15 @@ class Launch {
   // our feet.
   Status check(const attestation::Measurements& measured) const {
     auto all = TRY(nitro_.describe_enclaves());
-    auto found = std::ranges::find(all, enclave_->id, &NitroEnclave::id);
+    auto found = std::ranges::find(all, enclave_.id, &NitroEnclave::id);
     if (found == all.end() || !found->running())
       return fail(ErrorKind::unavailable,
                   "the enclave did not come up: nitro-cli does not list it as running");
     if (found->debug != wanted_.debug)
       return fail(ErrorKind::corrupt, "nitro-cli started the enclave {} debug mode",
                   found->debug ? "in" : "without");
-    if (found->measurements && found->measurements->pcrs != measured.pcrs) {
+    const auto& told = found->measurements;
+    if (told && told->pcrs != measured.pcrs) {
       Error error(
           ErrorKind::corrupt,
           fmt::format("{} is not what nitro-cli started: its measurements are others", wanted_.image));
@@ -128,16 +128,18 @@ class Launch {
     while (!deadline.passed()) {
       if (held.came()) return fail(ErrorKind::unavailable, "interrupted");
       if (sys::connect(control, sys::Deadline::after(kConnectTry))) return {};
-      if (process_start_time(enclave_->pid) == 0)
+      if (process_start_time(enclave_.pid) == 0)
         return fail(ErrorKind::unavailable, "the enclave did not come up: it has ended");
       ::poll(nullptr, 0, kPause);
     }
     Error error(ErrorKind::unavailable,
                 fmt::format("the enclave did not come up: it does not answer at {}", control.to_string()));
-    return std::unexpected(std::move(error).with_hint("start it with --debug, then: cloister console"));
+    return std::unexpected(
+        std::move(error).with_hint(wanted_.debug ? "its console is in console.log, beside " + log_
+                                                 : "start it with --debug: its console is kept then"));
   }
 
-  const NitroEnclave& enclave() const { return *enclave_; }
+  const NitroEnclave& enclave() const { return enclave_; }
   void keep() { kept_ = true; }
 
  private:
@@ -160,7 +162,7 @@ class Launch {
   const NitroCli& nitro_;
   NitroRun wanted_;
   std::string log_;
-  std::optional<NitroEnclave> enclave_;
+  NitroEnclave enclave_;  // without an ID: not started
   bool kept_ = false;
 };
 

@@ -19,10 +19,14 @@ constexpr std::string_view kCpus =
     "ask for fewer with --cpus, or give enclaves more: cloister host prepare --cpus N";
 constexpr std::string_view kAgain =
     "try again; if it stays, look at the newest file in /var/log/nitro_enclaves";
-constexpr std::string_view kDriver = "why is in brackets; if that says little: dmesg | grep nitro_enclaves";
+constexpr std::string_view kDriver =
+    "why is in brackets; if that says little, see what sudo dmesg has of nitro_enclaves";
 constexpr std::string_view kVersion = "nitro-cli --version: Cloister needs 1.2 or newer";
 constexpr std::string_view kImage = "cloister image describe FILE says whether the file is whole";
-constexpr std::string_view kBoot = "start it with --debug, then: cloister console";
+// nitro-cli shows no console before the first sign of life.
+constexpr std::string_view kBoot =
+    "see how far it gets on this machine: cloister up --backend qemu --image FILE --debug, then cloister "
+    "console";
 constexpr std::string_view kGone = "it may have ended, or be another user's: cloister status";
 
 struct Known {
