@@ -39,20 +39,22 @@ std::uint64_t folder_mib(std::uint64_t memory) {
 
 // What is to be in the enclave beside its image, MiB.
 struct Work {
-  std::uint64_t package_least = 0;  // it does not unpack to less
+  std::uint64_t package = 0;        // encrypted: it lies in the folder
+  std::uint64_t package_least = 0;  // there, and unpacked: it does not unpack to less
   std::uint64_t package_guess = 0;
   std::uint64_t data = 0;    // in memory
-  std::uint64_t folder = 0;  // of it, what counts against the folder's quota
+  std::uint64_t folder = 0;  // what counts against the folder's quota: package and data
   bool any() const { return package_least + data != 0; }
 };
 Work work_of(const Facts& facts) {
   Work out;
   if (facts.package && facts.package->error.empty()) {
-    out.package_least = in_mib(facts.package->content_bytes);
-    out.package_guess = kUnpackedFactor * out.package_least;
+    out.package = out.folder = in_mib(facts.package->content_bytes);
+    out.package_least = 2 * out.package;
+    out.package_guess = (1 + kUnpackedFactor) * out.package;
   }
   if (facts.data && facts.data->error.empty()) {
-    out.folder = in_mib(facts.data->bytes);
+    out.folder += in_mib(facts.data->bytes);
     out.data = in_mib(facts.data->bytes + facts.data->files * kBytesPerFile);
   }
   return out;
@@ -60,9 +62,9 @@ Work work_of(const Facts& facts) {
 
 std::string in_words(const Work& work) {
   std::string out;
-  if (work.package_least != 0)
-    out = fmt::format("the package ({} MiB packed; unpacked perhaps {})", work.package_least,
-                      work.package_guess);
+  if (work.package != 0)
+    out = fmt::format("the package ({} MiB in the folder; unpacked perhaps {})", work.package,
+                      kUnpackedFactor * work.package);
   if (work.data != 0) out += fmt::format("{}the data ({} MiB)", out.empty() ? "" : " and ", work.data);
   return out;
 }
@@ -216,16 +218,16 @@ void check_limit(const Facts& facts, std::uint64_t room, Findings& out) {
 
 void check_folder(const Facts& facts, std::uint64_t quota, std::string_view whose, const std::string& mend,
                   Findings& out) {
-  auto data = work_of(facts).folder;
-  if (!facts.data || data == 0) return;
-  if (data > quota)
-    out.problem("data-folder",
-                fmt::format("{} has {} MiB, and the shared folder holds {}: {}", facts.asked.data, data,
-                            quota, whose),
-                mend);
+  auto needed = work_of(facts).folder;
+  if (needed == 0) return;
+  if (needed > quota)
+    out.problem(
+        "data-folder",
+        fmt::format("package and data have {} MiB, and the shared folder holds {}: {}", needed, quota, whose),
+        mend);
   else
     out.fine("data-folder",
-             fmt::format("{} has {} MiB; the shared folder holds {}", facts.asked.data, data, quota));
+             fmt::format("package and data have {} MiB; the shared folder holds {}", needed, quota));
 }
 
 // Whose memory is this machine's.

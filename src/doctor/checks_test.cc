@@ -58,6 +58,7 @@ TEST(Doctor, DoesNotRepeatItself) {
   const std::set<std::string> kTwo = {"no processors",
                                       "in use by another",
                                       "a package that cannot fit",
+                                      "a package that may not fit",
                                       "not root",
                                       "running already",
                                       "no role",
