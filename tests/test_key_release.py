@@ -5,6 +5,7 @@ import base64
 import datetime
 import email.utils
 import json
+import re
 import subprocess
 import time
 
@@ -312,7 +313,9 @@ def test_a_clock_that_is_off_is_told_and_the_request_dated_anew(lab, package, mi
     middle.answer = answer
     done = check_it_runs(lab, package)
     assert len(heard) == 2 and abs(dated(heard[1]) - dated(heard[0]) - SKEW) < datetime.timedelta(seconds=30)
-    assert "cloister: in the enclave: the clock is 270 s behind that of KMS" in done.stderr or "269 s" in done.stderr, done.stderr
+    told = re.search(r"^cloister: in the enclave: the clock is (\d+) s behind that of KMS", done.stderr, re.M)
+    # A translated machine's clock falls behind by itself where processors are busy.
+    assert told and 268 <= int(told[1]) <= (330 if lab.image else 271), done.stderr
 
 
 def test_a_signature_that_stays_wrong_is_tried_twice_at_most(lab, package, middle):

@@ -24,11 +24,11 @@ def check_it_runs(lab, package):
 
 
 def check_refused(lab, package, reason):
-    before = lab.enclave_processes()
+    before = set() if lab.image else lab.enclave_processes()
     done = run(lab, package)
     lines = done.stderr.splitlines()
     assert (done.returncode, done.stdout) == (125, ""), done
     assert lines and re.fullmatch(f"cloister: .*(?:{reason}).*", lines[0]), done.stderr
     assert len(lines) == 1 or (len(lines) == 2 and lines[1].startswith("hint: ")), done.stderr
     assert not (lab.folder / "output" / MARK).exists()
-    laboratory.wait_for(lambda: lab.enclave_processes() <= before)
+    laboratory.wait_for(lambda: not lab.job_processes() if lab.image else lab.enclave_processes() <= before)
