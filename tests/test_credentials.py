@@ -392,6 +392,7 @@ def role_of(lab, pid):
     return {KEEPER: "keeper", LISTENER: "listener", 0: "monitor or launcher"}.get(user, "share server")
 
 
+@pytest.mark.processes("it searches the memory of each")
 def test_nothing_is_left_of_them(house):
     """While a job runs: of the session that KMS was asked with, and of the keys that it was made from."""
     lab = house.lab
