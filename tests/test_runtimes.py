@@ -108,6 +108,7 @@ def test_variables_do_not_come_from_the_host(lab, key, folder):
     assert not set(environment_of(lab, folder, key, "stdout: caller\n")) & {name for name in host if name.startswith(("AWS_", "CLOISTER_", "LC_"))}
 
 
+@pytest.mark.processes("a machine does not show those inside it")
 def test_the_enclave_itself_has_no_environment(lab, folder):
     """Whoever types `up` may have credentials; the supervisor's processes, forks of this one, must not."""
     pid = json.loads((lab.root / "run/default/enclave.json").read_text())["pid"]
