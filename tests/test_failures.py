@@ -622,9 +622,9 @@ def test_ctrl_c(lab, fake, victim):
     interrupted(process)
     assert set(os.listdir(owner)) == before
 
-    slow = lab.root / "slow-state"  # a key that never comes: the enclave cannot come up before Ctrl-C
+    slow = lab.root / "slow-state"  # a certificate that never comes: the enclave cannot come up before Ctrl-C
     (slow / "development-root").mkdir(parents=True)
-    os.mkfifo(slow / "development-root/root-key.pem", 0o600)
+    os.mkfifo(slow / "development-root/root.pem", 0o600)
     process = subprocess.Popen([lab.cloister, "up", "--name", "brief"], env=lab.environment("user") | {"CLOISTER_STATE": str(slow)},
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     wait_for(lambda: any("run/brief" in one for one in leftovers(lab)))

@@ -136,6 +136,8 @@ Result<EnclaveRecord> start_enclave(const Paths& paths, const Environment& envir
   auto record = TRY(start_by_backend(paths, environment, options, held));
   auto done = options.group.empty() ? Status() : let_in(paths.enclave(options.name), record, *group);
   if (done) done = write_record(paths, record);
+  // Whoever interrupted it in the last moment does not expect it to run either.
+  if (done && held.came()) done = fail(ErrorKind::unavailable, "interrupted");
   if (done) return record;
   TRY(end_enclave(environment, record));
   return std::unexpected(done.error());
