@@ -164,6 +164,7 @@ def test_iam_policies_suffice_and_reach_no_further(lab, owner, key):
     assert {one["Resource"] for which in policies.values() for one in which["Statement"]} == {key}
 
 
+@pytest.mark.processes("theirs are the simulated measurements")
 def test_keys_of_aws_are_not_opened_to_simulated_enclaves(lab, key):
     env = {name: value for name, value in lab.environment("owner").items() if name != "AWS_ENDPOINT_URL_KMS"}
     for verb in ("allow", "policy"):

@@ -64,7 +64,8 @@ def traffic(lab):
 
 def dial(directory):
     plain = socket.socket(socket.AF_UNIX)
-    plain.connect(str(directory / "parent/proxy.sock"))  # blocking: a backlog that is full is waited for
+    record = json.loads((directory / "enclave.json").read_text())
+    plain.connect(record["proxy"].removeprefix("unix://"))  # blocking: a backlog that is full is waited for
     plain.settimeout(PATIENCE)
     return plain
 
