@@ -34,8 +34,8 @@ struct NitroEnclave {
 
 // What run-enclave and describe-enclaves print. corrupt: anything that is not documented of the members that
 // are read.
-Result<NitroEnclave> parse_run_enclave(std::string_view json);
-Result<std::vector<NitroEnclave>> parse_describe_enclaves(std::string_view json);
+Result<NitroEnclave> parse_run_enclave(std::string_view text);
+Result<std::vector<NitroEnclave>> parse_describe_enclaves(std::string_view text);
 
 struct NitroRun {
   std::string image;  // absolute path

@@ -74,7 +74,7 @@ NumaNode read_node(const std::string& directory, unsigned index) {
   node.memory_mib = meminfo_mib(meminfo, "MemTotal:");
   node.free_mib = meminfo_mib(meminfo, "MemFree:");
   for (const auto& name : names_in(directory + "/hugepages")) {  // hugepages-2048kB
-    auto pool = directory + "/hugepages/" + name;
+    auto pool = fmt::format("{}/hugepages/{}", directory, name);
     node.hugepages.push_back(
         {number_in(name), number_of(pool + "/nr_hugepages"), number_of(pool + "/free_hugepages")});
   }
@@ -86,7 +86,7 @@ std::vector<NumaNode> read_nodes(const std::string& root) {
   auto directory = root + "/sys/devices/system/node";
   for (const auto& name : names_in(directory)) {
     auto index = suffix_number(name, "node");
-    if (index && *index < kMaxNodes) out.push_back(read_node(directory + "/" + name, *index));
+    if (index && *index < kMaxNodes) out.push_back(read_node(fmt::format("{}/{}", directory, name), *index));
   }
   std::ranges::sort(out, {}, &NumaNode::index);
   return out;
